@@ -1,0 +1,28 @@
+"""The RobotSeg network in plain PyTorch, on SAM 2's building blocks. Nothing here knows of ROS, cameras or streams."""
+
+from .catalog import ModelFile, available_models, build_network, model_info
+from .checkpoint import CheckpointError, initialise_from, load_checkpoint, save_checkpoint
+from .config import PARTS, ModelConfig, preset
+from .network import ImageFeatures, MemoryEntry, MemoryView, Prompt, RobotSeg, StepOutput
+from .preprocessing import preprocess
+
+__all__ = [
+    "PARTS",
+    "CheckpointError",
+    "ImageFeatures",
+    "MemoryEntry",
+    "MemoryView",
+    "ModelConfig",
+    "ModelFile",
+    "Prompt",
+    "RobotSeg",
+    "StepOutput",
+    "available_models",
+    "build_network",
+    "initialise_from",
+    "load_checkpoint",
+    "model_info",
+    "preprocess",
+    "preset",
+    "save_checkpoint",
+]
