@@ -1,0 +1,132 @@
+"""The memories of one endless stream, bounded: a conditioning frame, the last few frames, and a few more pointers.
+
+A frame is written once, complete, and never changed; what no later frame can read is dropped. Rows of the batch are parts
+of one image that started on any frame, so the bank of several parts is one batch for the network.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..model import MemoryEntry, MemoryView, ModelConfig
+
+
+@dataclass
+class _Limits:
+    recent: int
+    pointers: int
+
+
+class MemoryBank:
+    """Memories of B rows (parts) that advance together; owned by the caller, read through `view`."""
+
+    def __init__(self, num_maskmem: int, max_pointers: int):
+        """num_maskmem: spatial memories attended to, the conditioning frame's among them. max_pointers: object pointers,
+        likewise."""
+        if num_maskmem < 2 or max_pointers < 2:
+            raise ValueError(
+                f"a memory bank needs num_maskmem and max_pointers of at least 2; got {num_maskmem} and {max_pointers}"
+            )
+        self._limits = _Limits(num_maskmem - 1, max_pointers - 1)
+        self._conditioning: MemoryEntry | None = None
+        self._ages: list[int] = []
+        self._recent: deque[MemoryEntry] = deque(maxlen=self._limits.recent)
+        self._pointers: deque[Tensor] = deque(maxlen=self._limits.pointers)
+
+    @classmethod
+    def for_model(cls, config: ModelConfig, max_pointers: int | None = None) -> MemoryBank:
+        """An empty bank of the size `config` asks for."""
+        return cls(config.num_maskmem, max_pointers or config.max_pointers)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the next frame is a conditioning frame."""
+        return self._conditioning is None
+
+    @property
+    def layout(self) -> tuple[int, int]:
+        """How many recent frames and pointers are held; banks of one layout can be joined."""
+        return len(self._recent), len(self._pointers)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in tensors."""
+        entries = [*self._recent] + ([] if self._conditioning is None else [self._conditioning])
+        tensors = [t for e in entries for t in (e.features, e.object_tokens, e.pointer)] + list(self._pointers)
+        distinct = {t.data_ptr(): t for t in tensors}
+        return sum(t.numel() * t.element_size() for t in distinct.values())
+
+    def write(self, entry: MemoryEntry) -> None:
+        """Remember the newest frame; the first one written is the conditioning frame."""
+        if self._conditioning is None:
+            self._conditioning = entry
+            self._ages = [1] * entry.pointer.shape[0]
+            return
+        self._recent.append(entry)
+        self._pointers.appendleft(entry.pointer)
+        self._ages = [age + 1 for age in self._ages]
+
+    def view(self) -> MemoryView:
+        """What the coming frame attends to. Raises ValueError on an empty bank."""
+        if self._conditioning is None:
+            raise ValueError("the memory bank is empty; the first frame has no memory to attend to")
+        count = len(self._recent)
+        ages = torch.tensor(self._ages, dtype=torch.float32)
+        return MemoryView(
+            conditioning=self._conditioning,
+            conditioning_age=ages.to(self._conditioning.pointer.device, non_blocking=True),
+            recent=[(count - i, entry) for i, entry in enumerate(self._recent)],
+            pointers=list(enumerate(self._pointers, start=1)),
+            max_pointers=self._limits.pointers + 1,
+        )
+
+    def select(self, rows: Sequence[int]) -> MemoryBank:
+        """A bank of some rows only."""
+        index = list(rows)
+        return self._like(
+            None if self._conditioning is None else _rows(self._conditioning, index),
+            [self._ages[i] for i in index] if self._ages else [],
+            [_rows(entry, index) for entry in self._recent],
+            [pointer[index] for pointer in self._pointers],
+        )
+
+    @staticmethod
+    def join(banks: Sequence[MemoryBank]) -> MemoryBank:
+        """One bank of all rows of banks that have the same layout."""
+        if len({(bank.layout, bank.empty) for bank in banks}) != 1:
+            raise ValueError(f"only banks of one layout can be joined; got {[bank.layout for bank in banks]}")
+        first = banks[0]
+        entries = [bank._conditioning for bank in banks]
+        conditioning = [entry for entry in entries if entry is not None]
+        return first._like(
+            _joined(conditioning) if conditioning else None,
+            [age for bank in banks for age in bank._ages],
+            [_joined([bank._recent[i] for bank in banks]) for i in range(len(first._recent))],
+            [torch.cat([bank._pointers[i] for bank in banks]) for i in range(len(first._pointers))],
+        )
+
+    def _like(
+        self, conditioning: MemoryEntry | None, ages: list[int], recent: list[MemoryEntry], pointers: list[Tensor]
+    ) -> MemoryBank:
+        bank = MemoryBank(self._limits.recent + 1, self._limits.pointers + 1)
+        bank._conditioning, bank._ages = conditioning, ages
+        bank._recent.extend(recent)
+        bank._pointers.extend(pointers)
+        return bank
+
+
+def _rows(entry: MemoryEntry, rows: list[int]) -> MemoryEntry:
+    return MemoryEntry(entry.features[rows], entry.object_tokens[rows], entry.pointer[rows])
+
+
+def _joined(entries: Sequence[MemoryEntry]) -> MemoryEntry:
+    return MemoryEntry(
+        torch.cat([entry.features for entry in entries]),
+        torch.cat([entry.object_tokens for entry in entries]),
+        torch.cat([entry.pointer for entry in entries]),
+    )

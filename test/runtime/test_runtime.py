@@ -1,0 +1,56 @@
+"""Devices are chosen by name, and a prepared network gives the plain network's masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from robotseg_ros.model import RobotSeg, preset
+from robotseg_ros.runtime import DeviceError, prepare, select_device
+from robotseg_ros.streaming import StreamSegmenter
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert select_device("cpu") == torch.device("cpu")
+    assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", ""])
+def test_a_device_that_is_not_there_is_explained(name: str) -> None:
+    with pytest.raises(DeviceError, match="devices are auto, cpu"):
+        select_device(name)
+
+
+def _trained_looking_network() -> RobotSeg:
+    """Batch statistics away from their initial values, so that folding them has something to get wrong."""
+    torch.manual_seed(2)
+    network = RobotSeg(preset("robotseg_nano")).eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_()
+    return network
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float32", 2e-2), ("bfloat16", 2.0)])
+def test_a_prepared_network_gives_the_plain_masks(precision: str, tolerance: float) -> None:
+    network = _trained_looking_network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    plain, fast = StreamSegmenter(network), StreamSegmenter(prepare(network, precision))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        frame = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        ours, theirs = fast.step(frame), plain.step(frame)
+        scale = np.abs(theirs.low_res_logits["arm"]).max()
+        np.testing.assert_allclose(
+            ours.low_res_logits["arm"], theirs.low_res_logits["arm"], rtol=0, atol=tolerance * max(1.0, scale / 10)
+        )
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of float32, bfloat16"):
+        prepare(RobotSeg(preset("robotseg_nano")), "int4")

@@ -1,0 +1,190 @@
+"""A stream: parts, prompts, resets, bounded memory, and the same masks however it is driven."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from robotseg_ros.model import RobotSeg, preset
+from robotseg_ros.streaming import Segmentation, StreamSegmenter
+
+Frame = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def network() -> RobotSeg:
+    """Random weights: what is tested here does not depend on what the network has learned."""
+    torch.manual_seed(0)
+    network = RobotSeg(dataclasses.replace(preset("robotseg_nano"), image_size=128)).eval().requires_grad_(False)
+    network.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(10.0)
+    return network
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    rng = np.random.default_rng(0)
+    base = np.kron(rng.integers(0, 256, (12, 16, 3)), np.ones((10, 10, 1))).astype(np.uint8)
+    return [np.roll(base, 3 * i, axis=1) for i in range(24)]
+
+
+def _logits(result: Segmentation, part: str) -> NDArray[np.float32]:
+    return result.low_res_logits[part]
+
+
+def test_a_result_has_what_is_promised(network: RobotSeg, frames: list[Frame]) -> None:
+    result = StreamSegmenter(network, parts=("arm", "robot")).step(frames[0])
+    assert list(result.masks) == ["arm", "robot"]
+    assert result.masks["arm"].shape == frames[0].shape[:2] and result.masks["arm"].dtype == bool
+    assert result.low_res_logits["robot"].shape == (32, 32)
+    assert result.low_res_logits["robot"].dtype == np.float32
+    assert 0 <= result.predicted_iou["arm"] <= 1 and isinstance(result.object_score["arm"], float)
+    assert {"preprocess", "encode_image", "track", "encode_memory", "masks"} == set(result.timings)
+
+
+def test_parts_do_not_touch_each_other(network: RobotSeg, frames: list[Frame]) -> None:
+    together = StreamSegmenter(network, parts=("arm", "gripper", "robot"))
+    alone = StreamSegmenter(network, parts=("gripper",))
+    for frame in frames[:8]:
+        both, one = together.step(frame), alone.step(frame)
+        np.testing.assert_allclose(_logits(both, "gripper"), _logits(one, "gripper"), rtol=0, atol=2e-2)
+
+
+def test_memory_changes_the_masks_and_a_reset_forgets_it(network: RobotSeg, frames: list[Frame]) -> None:
+    stream = StreamSegmenter(network, parts=("robot",))
+    first = _logits(stream.step(frames[0]), "robot")
+    stream.step(frames[1])
+    remembered = _logits(stream.step(frames[0]), "robot")
+    assert np.abs(remembered - first).max() > 1e-3
+    stream.reset()
+    assert np.array_equal(_logits(stream.step(frames[0]), "robot"), first)
+
+
+def test_the_bank_does_not_grow(network: RobotSeg, frames: list[Frame]) -> None:
+    stream = StreamSegmenter(network, parts=("arm", "gripper"))
+    for frame in frames[:20]:
+        stream.step(frame)
+    held = stream.memory_bytes
+    for i in range(280):
+        stream.step(frames[i % len(frames)])
+    assert stream.memory_bytes == held > 0
+
+
+def test_every_frame_does_the_same_work(network: RobotSeg, frames: list[Frame]) -> None:
+    """Counted in floating-point operations, which no other load on the machine disturbs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    stream = StreamSegmenter(network, parts=("arm", "gripper"))
+
+    def flops(frame: Frame) -> int:
+        with FlopCounterMode(display=False) as counter:
+            stream.step(frame)
+        return counter.get_total_flops()
+
+    counts = [flops(frames[i % len(frames)]) for i in range(20)]
+    for i in range(100):
+        stream.step(frames[i % len(frames)])
+    assert counts[0] < counts[1] < counts[-1]
+    assert flops(frames[0]) == counts[-1]
+
+
+def test_a_prompt_starts_its_part_anew_and_no_other(network: RobotSeg, frames: list[Frame]) -> None:
+    prompted = StreamSegmenter(network, parts=("arm", "robot"))
+    plain = StreamSegmenter(network, parts=("arm", "robot"))
+    for frame in frames[:6]:
+        prompted.step(frame)
+        plain.step(frame)
+    prompted.prompt("arm", points=[(50, 60)], labels=[1])
+    ours, theirs = prompted.step(frames[6]), plain.step(frames[6])
+    np.testing.assert_allclose(_logits(ours, "robot"), _logits(theirs, "robot"), rtol=0, atol=2e-2)
+
+    fresh = StreamSegmenter(network, parts=("arm",))
+    fresh.prompt("arm", points=[(50, 60)], labels=[1])
+    np.testing.assert_allclose(_logits(ours, "arm"), _logits(fresh.step(frames[6]), "arm"), rtol=0, atol=1e-4)
+
+
+def test_parts_that_started_apart_become_one_batch_again(network: RobotSeg, frames: list[Frame]) -> None:
+    stream = StreamSegmenter(network, parts=("arm", "robot"))
+    for frame in frames[:3]:
+        stream.step(frame)
+    stream.prompt("robot", box=(20, 20, 90, 100))
+    stream.step(frames[3])
+    assert len(stream._groups) == 2
+    alone = StreamSegmenter(network, parts=("robot",))
+    alone.prompt("robot", box=(20, 20, 90, 100))
+    alone.step(frames[3])
+    for frame in frames[4:16]:
+        joined, one = stream.step(frame), alone.step(frame)
+    assert len(stream._groups) == 1
+    np.testing.assert_allclose(_logits(joined, "robot"), _logits(one, "robot"), rtol=0, atol=2e-2)
+
+
+def test_a_mask_prompt_comes_out_as_it_went_in(network: RobotSeg, frames: list[Frame]) -> None:
+    mask = np.zeros(frames[0].shape[:2], bool)
+    mask[30:90, 40:120] = True
+    stream = StreamSegmenter(network, parts=("arm",))
+    stream.prompt("arm", mask=mask)
+    result = stream.step(frames[0])
+    agreement = (result.masks["arm"] & mask).sum() / (result.masks["arm"] | mask).sum()
+    assert agreement > 0.95
+    assert result.object_score["arm"] > 0
+
+
+def test_parts_can_change_while_streaming(network: RobotSeg, frames: list[Frame]) -> None:
+    stream = StreamSegmenter(network, parts=("arm", "gripper"))
+    lasting = StreamSegmenter(network, parts=("gripper",))
+    for frame in frames[:5]:
+        stream.step(frame)
+        lasting.step(frame)
+    stream.parts = ("gripper", "robot")
+    ours, theirs = stream.step(frames[5]), lasting.step(frames[5])
+    assert list(ours.masks) == ["gripper", "robot"]
+    np.testing.assert_allclose(_logits(ours, "gripper"), _logits(theirs, "gripper"), rtol=0, atol=2e-2)
+
+
+def test_an_absent_part_has_an_empty_mask(network: RobotSeg, frames: list[Frame]) -> None:
+    bias = network.sam_mask_decoder.pred_obj_score_head.layers[2].bias
+    before = bias.clone()
+    try:
+        bias.fill_(-50.0)
+        result = StreamSegmenter(network, parts=("arm",)).step(frames[0])
+    finally:
+        bias.copy_(before)
+    assert not result.masks["arm"].any() and result.object_score["arm"] < 0
+
+
+def test_the_threshold_moves_the_border(network: RobotSeg, frames: list[Frame]) -> None:
+    logits = _logits(StreamSegmenter(network, parts=("arm",)).step(frames[0]), "arm")
+    middle = float(np.median(logits))
+    areas = [
+        StreamSegmenter(network, parts=("arm",), mask_threshold=t).step(frames[0]).masks["arm"].mean()
+        for t in (middle - 100, middle, middle + 100)
+    ]
+    assert areas[0] == 1.0 and 0.2 < areas[1] < 0.8 and areas[2] == 0.0
+
+
+@pytest.mark.parametrize("parts", [(), ("leg",), ("arm", "arm")])
+def test_wrong_parts_are_refused(network: RobotSeg, parts: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="parts must be"):
+        StreamSegmenter(network, parts=parts)
+
+
+def test_a_prompt_for_a_part_not_streamed_is_refused(network: RobotSeg) -> None:
+    with pytest.raises(ValueError, match="has the parts arm"):
+        StreamSegmenter(network, parts=("arm",)).prompt("robot", points=[(1, 1)])
+
+
+def test_a_bad_frame_or_prompt_leaves_the_stream_as_it_was(network: RobotSeg, frames: list[Frame]) -> None:
+    stream, untouched = (StreamSegmenter(network, parts=("arm",)) for _ in range(2))
+    for frame in frames[:3]:
+        stream.step(frame)
+        untouched.step(frame)
+    with pytest.raises(ValueError, match="a frame must"):
+        stream.step(np.zeros((4, 4), np.uint8))
+    stream.prompt("arm", points=[(5000, 1)])
+    with pytest.raises(ValueError, match="outside the frame"):
+        stream.step(frames[3])
+    assert np.array_equal(_logits(stream.step(frames[3]), "arm"), _logits(untouched.step(frames[3]), "arm"))
