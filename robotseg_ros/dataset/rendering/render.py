@@ -1,0 +1,342 @@
+"""Renders one clip, or folders full of them: images and true masks of arm, gripper and robot."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from . import assets, motion, postprocess
+from .embodiments import names
+from .painter import Painter
+from .scene import Scene, build_scene
+
+PARTS = ("arm", "gripper", "robot")
+STOP_VARIABLE = "ROBOTSEG_RENDER_STOP"
+_MOST_FAILURES = 10
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """All that decides a clip; equal specs give equal pixels. Sizes in pixels, `duration` in seconds.
+
+    `camera` is one of motion.CAMERAS or None for a random one; `coverage` is the wanted share of robot pixels
+    (None: random); `shadows` None means in 70 % of the clips; `calm` stages a tidy, well lit scene as for a
+    demonstration. Splits other than `train` use textures that training never sees.
+    """
+
+    embodiment: str
+    seed: int
+    split: str = "train"
+    width: int = 320
+    height: int = 240
+    frames: int = 10
+    duration: float = 2.5
+    supersample: int = 2
+    camera: str | None = None
+    coverage: float | None = None
+    shadows: bool | None = None
+    postprocess: bool = True
+    calm: bool = False
+
+    @property
+    def name(self) -> str:
+        """The clip's folder name."""
+        return f"{self.embodiment}_{self.seed:07d}"
+
+
+def _coverage(painter: Painter, kin: motion.Kinematics, path: Any, opening: Any, cam: motion.CameraPath) -> list[float]:
+    """Share of robot pixels at the clip's start, middle and end, measured on thumbnails."""
+    shares = []
+    for index in (0, len(path) // 2, len(path) - 1):
+        kin.set(path[index], opening[index])
+        painter.pose(kin.data, cam.position[index], cam.quaternion[index], cam.fovy)
+        shares.append(float((painter.parts(64, 48) > 0).mean()))
+    return shares
+
+
+def _target(
+    kin: motion.Kinematics, rng: np.random.Generator, path: Any, opening: Any, calm: bool = False
+) -> NDArray[np.float64]:
+    """A point between the middle of the robot and its gripper, halfway through or (calm) on average."""
+    points = []
+    towards, offset = (0.5, np.zeros(3)) if calm else (rng.uniform(0, 1.0), rng.normal(0, 0.06, 3))
+    for index in range(0, len(path), 6) if calm else [len(path) // 2]:
+        kin.set(path[index], opening[index])
+        centre = kin.data.geom_xpos[kin.arms].mean(0)
+        points.append(centre + (kin.grip_point() - centre) * towards + offset)
+    return np.mean(points, axis=0)
+
+
+def _film(painter: Painter, kin: motion.Kinematics, spec: ClipSpec, path: Any, opening: Any) -> motion.CameraPath:
+    """Finds a camera path that shows the wanted share of robot, by moving nearer or farther."""
+    rng = np.random.default_rng([spec.seed, 3])
+    kind = spec.camera or str(rng.choice(motion.CAMERAS, p=[0.32, 0.2, 0.16, 0.12, 0.13, 0.07]))
+    room = painter.scene.room
+    best, best_error = None, np.inf
+    for _ in range(8):
+        wanted = spec.coverage or 0.05 + 0.55 * rng.beta(1.3, 2.6)
+        if kind == "wrist":
+            cam = motion.wrist_path(kin, rng, path, opening)
+            shares = _coverage(painter, kin, path, opening, cam)
+            error = max(0.0, 0.04 - min(shares)) * 20 + max(0.0, max(shares) - 0.65)
+        else:
+            target = _target(kin, rng, path, opening, spec.calm)
+            view = motion.random_view(rng, kind, target, spec.calm)
+            for _ in range(3):
+                seed = int(rng.integers(2**31))
+                cam = motion.camera_path(view, np.random.default_rng(seed), len(path), spec.duration, room)
+                shares = _coverage(painter, kin, path, opening, cam)
+                share = max(shares) if kind == "away" else shares[1]
+                view.distance = float(np.clip(view.distance * np.sqrt(max(share, 0.004) / wanted), 0.25, 4.0))
+            error = abs(np.log(max(share, 1e-3) / wanted))
+            if kind != "away":
+                error += max(0.0, 0.02 - min(shares)) * 30 + max(0.0, max(shares) - 0.7) * 5
+        if error < best_error:
+            best, best_error = cam, error
+        if best_error < 0.3:
+            break
+    assert best is not None
+    return best
+
+
+def _place_occluders(scene: Scene, spec: ClipSpec, cam: motion.CameraPath, target: NDArray[np.float64]) -> None:
+    """Puts the scene's occluders between the camera and the robot, off the middle."""
+    rng = np.random.default_rng([spec.seed, 4])
+    eye = cam.position[len(cam.position) // 2]
+    for body in scene.occluders:
+        along = rng.uniform(0.5, 0.85)
+        spread = np.linalg.norm(target - eye) * along * 0.35
+        scene.model.body_pos[body] = eye + (target - eye) * along + rng.normal(0, spread, 3)
+        scene.model.body_quat[body] = rng.normal(size=4)
+        scene.model.body_quat[body] /= np.linalg.norm(scene.model.body_quat[body])
+
+
+def _shrink(image: NDArray[np.uint8], parts: NDArray[np.uint8], factor: int) -> tuple[Any, Any]:
+    """Averages the image and takes each pixel's most frequent label, from `factor` times the size."""
+    if factor == 1:
+        return np.ascontiguousarray(image), np.ascontiguousarray(parts)
+    height, width = parts.shape[0] // factor, parts.shape[1] // factor
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    cells = parts.reshape(height, factor, width, factor)
+    votes = np.stack([(cells == part).sum((1, 3)) for part in range(4)])
+    robot = votes[1:].sum(0) * 2 >= factor * factor
+    return image, np.where(robot, votes[1:].argmax(0) + 1, 0).astype(np.uint8)
+
+
+class Stage:
+    """A clip ready to be filmed: world, motion and camera path. Use it as a context manager."""
+
+    def __init__(self, spec: ClipSpec):
+        rng = np.random.default_rng([spec.seed, 2])
+        self.spec = spec
+        self.shadows = spec.shadows if spec.shadows is not None else bool(rng.uniform() < 0.7)
+        self.side = (spec.width * spec.supersample, spec.height * spec.supersample)
+        evaluation = spec.split != "train"
+        self.scene = build_scene(spec.embodiment, spec.seed, evaluation, self.side, self.shadows, spec.calm)
+        self.kin = motion.Kinematics(self.scene)
+        self.path, self.opening = motion.joint_path(self.kin, rng, spec.frames, spec.duration, spec.calm)
+        self.look = postprocess.calm_look() if spec.calm else postprocess.random_look(rng)
+        self.painter = Painter(self.scene)
+        self.cam = _film(self.painter, self.kin, spec, self.path, self.opening)
+        target = _target(self.kin, np.random.default_rng(spec.seed), self.path, self.opening)
+        _place_occluders(self.scene, spec, self.cam, target)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.painter.close()
+
+    def pose(self, index: int) -> None:
+        """Moves robot and camera to frame `index`."""
+        self.kin.set(self.path[index], self.opening[index])
+        self.painter.pose(self.kin.data, self.cam.position[index], self.cam.quaternion[index], self.cam.fovy)
+
+    def frame(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The image (H, W, 3) of frame `index`, before the camera's faults, and its part labels (H, W)."""
+        self.pose(index)
+        image, parts = self.painter.image(*self.side, self.shadows), self.painter.parts(*self.side)
+        return _shrink(image, parts, self.spec.supersample)
+
+
+def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
+    """Renders a clip.
+
+    Returns frames uint8 (T, H, W, 3), parts uint8 (T, H, W) with 0 background, 1 arm, 2 gripper, 3 robot of
+    no known part, and a dictionary that says how it was filmed. Raises assets.MissingAssets without mujoco,
+    assets or OpenGL.
+    """
+    frames, parts = [], []
+    with Stage(spec) as stage:
+        look = stage.look
+        for index in range(spec.frames):
+            image, labels = stage.frame(index)
+            look = postprocess.expose(look, image) if index == 0 else look
+            frames.append(postprocess.apply(look, image, index) if spec.postprocess else image)
+            parts.append(labels)
+    covered = [round(float((labels > 0).mean()), 4) for labels in parts]
+    facts = asdict(spec) | {
+        "name": spec.name,
+        "camera": stage.cam.kind,
+        "quality": look.quality,
+        "coverage": covered,
+    }
+    return (
+        np.stack(frames),
+        np.stack(parts),
+        facts | {"shadows": stage.shadows, "fovy": round(stage.cam.fovy, 1)},
+    )
+
+
+def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, Any]) -> None:
+    """Writes `image/<name>/*.jpg`, `mask_gt/<name>/{000,001,002}/*.png`, `facts/<name>.json` below `out`.
+
+    Everything goes to a temporary folder first: a clip is there wholly (its facts exist) or not at all.
+    """
+    partial = out / f".partial-{name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    for folder in ("image", *(f"mask/{part:03d}" for part in range(len(PARTS)))):
+        (partial / folder).mkdir(parents=True)
+    for index, (image, labels) in enumerate(zip(frames, parts, strict=True)):
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(facts["quality"])]
+        cv2.imwrite(str(partial / "image" / f"{index:05d}.jpg"), image[..., ::-1], quality)
+        for part, mask in enumerate((labels == 1, labels == 2, labels > 0)):
+            path = str(partial / "mask" / f"{part:03d}" / f"{index:05d}.png")
+            cv2.imwrite(path, mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    for source, target in (("mask", out / "mask_gt" / name), ("image", out / "image" / name)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        (partial / source).rename(target)
+    (out / "facts").mkdir(exist_ok=True)
+    (partial / "facts.json").write_text(json.dumps(facts))
+    (partial / "facts.json").rename(out / "facts" / f"{name}.json")
+    partial.rmdir()
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["LP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+
+
+def _render_and_write(job: tuple[str, ClipSpec]) -> dict[str, Any]:
+    out, spec = job
+    frames, parts, facts = render_clip(spec)
+    write_clip(Path(out), spec.name, frames, parts, facts)
+    return facts
+
+
+def plan(count: int, embodiments: Sequence[str], seed: int, **settings: Any) -> list[ClipSpec]:
+    """Specs of `count` clips that go round the embodiments: every beginning of the list is balanced."""
+    return [ClipSpec(embodiments[i % len(embodiments)], seed + i, **settings) for i in range(count)]
+
+
+def _stop_wanted() -> bool:
+    file = os.environ.get(STOP_VARIABLE)
+    return bool(file) and Path(str(file)).exists()
+
+
+def _results(todo: list[tuple[str, ClipSpec]], workers: int) -> Iterator[dict[str, Any]]:
+    """Facts of the clips as they are finished; stops handing out clips when the stop file exists."""
+    pending = (job for job in todo if not _stop_wanted())
+    context = multiprocessing.get_context("spawn")
+    os.environ["LP_NUM_THREADS"] = "1"
+    with context.Pool(workers, initializer=_start_worker, maxtasksperchild=100) as pool:
+        running: list[Any] = []
+        failures = 0
+        while True:
+            while len(running) < workers + 1 and (job := next(pending, None)) is not None:
+                running.append(pool.apply_async(_render_and_write, (job,)))
+            if not running:
+                return
+            done = [result for result in running if result.ready()]
+            if not done:
+                time.sleep(0.05)
+            for result in done:
+                running.remove(result)
+                try:
+                    yield result.get()
+                except assets.MissingAssets:
+                    raise
+                except Exception as error:
+                    failures += 1
+                    tqdm.write(f"a clip failed: {error!r}")
+                    if failures > _MOST_FAILURES:
+                        raise
+
+
+def contact_sheet(out: Path, rows: int = 8, columns: int = 8, outlines: bool = True) -> Path:
+    """Writes `contact.png`: a frame of each clip, outlined: robot blue, arm red, gripper green."""
+    clips = sorted((out / "facts").glob("*.json"), key=lambda path: path.stem[-7:])[: rows * columns]
+    tiles = []
+    for facts in clips:
+        frames = sorted((out / "image" / facts.stem).glob("*.jpg"))
+        frame = frames[len(frames) // 2]
+        image = cv2.imread(str(frame))
+        for part, colour in ((2, (255, 120, 0)), (0, (0, 0, 255)), (1, (0, 255, 0))) if outlines else ():
+            mask = cv2.imread(str(out / "mask_gt" / facts.stem / f"{part:03d}" / f"{frame.stem}.png"), 0)
+            found, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(image, found, -1, colour, 1)
+        tiles.append(cv2.resize(image, (240, 180), interpolation=cv2.INTER_AREA))
+    while len(tiles) % columns:
+        tiles.append(np.zeros((180, 240, 3), np.uint8))
+    sheet = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    cv2.imwrite(str(out / "contact.png"), np.vstack(sheet))
+    return out / "contact.png"
+
+
+def write_manifest(out: Path) -> Path:
+    """Gathers all finished clips' facts in `clips.json`."""
+    facts = [json.loads(path.read_text()) for path in sorted((out / "facts").glob("*.json"))]
+    partial = out / "clips.json.partial"
+    partial.write_text(json.dumps(sorted(facts, key=lambda fact: fact["seed"]), indent=0))
+    partial.replace(out / "clips.json")
+    return out / "clips.json"
+
+
+def render_clips(
+    out: Path | str,
+    count: int,
+    embodiments: Sequence[str] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    **settings: Any,
+) -> int:
+    """Renders `count` clips into `out`, skipping those already there; returns how many are there in the end.
+
+    `settings` are fields of ClipSpec (split, width, height, frames, ...). Ctrl-C, or the file named by the
+    environment variable ROBOTSEG_RENDER_STOP, ends the run cleanly; calling again goes on. A clip that
+    fails is reported and left out; raises the error when more than ten fail, MissingAssets at once.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for leftover in out.glob(".partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    specs = plan(count, embodiments or names("train"), seed, **settings)
+    todo = [(str(out), spec) for spec in specs if not (out / "facts" / f"{spec.name}.json").exists()]
+    bar = tqdm(total=count, initial=count - len(todo), unit="clip", desc=f"render {out.name}", mininterval=5)
+    try:
+        for done, _ in enumerate(_results(todo, workers or os.cpu_count() or 1), 1):
+            bar.update()
+            if done % 100 == 0:
+                write_manifest(out)
+    except KeyboardInterrupt:
+        bar.write("stopped; the finished clips are complete, call again to go on")
+    bar.close()
+    if (out / "facts").is_dir() and any((out / "facts").iterdir()):
+        write_manifest(out)
+        contact_sheet(out)
+    return sum((out / "facts" / f"{spec.name}.json").exists() for spec in specs)

@@ -1,0 +1,151 @@
+"""Rendered clips: the same seed gives the same pixels, and the masks are exactly the robot."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+os.environ.setdefault("LP_NUM_THREADS", "1")
+for package in ("mujoco", "robosuite", "robosuite_models", "trimesh", "fast_simplification", "scipy"):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"rendering needs {package}, which is not installed", allow_module_level=True)
+
+from robotseg_ros.dataset.rendering import EMBODIMENTS, ClipSpec, assets, painter, render, render_clip  # noqa: E402
+from robotseg_ros.dataset.rendering import scene as scenes  # noqa: E402
+from robotseg_ros.dataset.rendering.motion import Kinematics  # noqa: E402
+from robotseg_ros.dataset.rendering.render import Stage  # noqa: E402
+
+SMALL = ClipSpec("panda", 11, width=96, height=72, frames=3, supersample=1, camera="fixed", shadows=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opengl() -> None:
+    """Skips the module where no headless OpenGL works."""
+    try:
+        painter.gl_context(64, 64)
+    except assets.MissingAssets as error:
+        pytest.skip(str(error))
+
+
+def _read(path: Path) -> np.ndarray:
+    """A grey image from a file that must exist."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert image is not None, path
+    return image
+
+
+def test_same_seed_gives_the_same_pixels() -> None:
+    first, second = render_clip(SMALL), render_clip(SMALL)
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    assert first[2] == second[2]
+
+
+def test_another_seed_gives_another_clip() -> None:
+    assert not np.array_equal(render_clip(SMALL)[0], render_clip(replace(SMALL, seed=12))[0])
+
+
+def test_shapes_and_labels() -> None:
+    frames, parts, facts = render_clip(replace(SMALL, supersample=2))
+    assert frames.shape == (3, 72, 96, 3) and frames.dtype == np.uint8
+    assert parts.shape == (3, 72, 96) and parts.dtype == np.uint8
+    assert set(np.unique(parts)) <= {0, 1, 2}
+    assert facts["embodiment"] == "panda" and len(facts["coverage"]) == 3
+
+
+@pytest.mark.parametrize("name", ["panda", "jaco", "tiago"])
+def test_hiding_the_robot_changes_exactly_its_pixels(name: str) -> None:
+    spec = replace(SMALL, embodiment=name, seed=21, camera="fixed")
+    with Stage(spec) as stage:
+        model = stage.scene.model
+        robot = np.flatnonzero(stage.scene.labels)
+        stage.pose(1)
+        parts = stage.painter.parts(96, 72)
+        shown = stage.painter.image(96, 72, False)
+        model.geom_rgba[robot, 3] = 0
+        stage.pose(1)
+        hidden = stage.painter.image(96, 72, False)
+    changed = (shown != hidden).any(-1)
+    assert (parts > 0).any()
+    assert not (changed & (parts == 0)).any()
+    # A robot pixel may by chance have the colour of what is behind it.
+    assert (changed & (parts > 0)).sum() >= 0.97 * (parts > 0).sum()
+
+
+def test_written_masks_are_bilevel_and_robot_is_the_union(tmp_path: Path) -> None:
+    frames, parts, facts = render_clip(SMALL)
+    parts[:, :4, :4] = 3
+    render.write_clip(tmp_path, "clip", frames, parts, facts)
+    for index in range(3):
+        folder = tmp_path / "mask_gt" / "clip"
+        arm, gripper, robot = (_read(folder / f"{p:03d}" / f"{index:05d}.png") for p in range(3))
+        assert set(np.unique(robot)) <= {0, 255}
+        assert np.array_equal(arm > 0, parts[index] == 1)
+        assert np.array_equal(gripper > 0, parts[index] == 2)
+        assert np.array_equal(robot > 0, parts[index] > 0)
+        assert (robot[:4, :4] == 255).all()
+        assert _read(tmp_path / "image" / "clip" / f"{index:05d}.jpg").shape == (72, 96)
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = render.plan(2, ["panda"], 30, width=64, height=48, frames=1, supersample=1)
+    frames, parts, facts = render_clip(specs[0])
+    render.write_clip(tmp_path, specs[0].name, frames, parts, facts)
+    before = (tmp_path / "image" / specs[0].name / "00000.jpg").stat().st_mtime_ns
+    (tmp_path / ".partial-left").mkdir()
+
+    stop = tmp_path / "STOP"
+    stop.touch()
+    monkeypatch.setenv(render.STOP_VARIABLE, str(stop))
+    settings = {"width": 64, "height": 48, "frames": 1, "supersample": 1}
+    assert render.render_clips(tmp_path, 2, ["panda"], 30, workers=1, **settings) == 1
+    stop.unlink()
+    assert render.render_clips(tmp_path, 2, ["panda"], 30, workers=1, **settings) == 2
+    assert (tmp_path / "image" / specs[0].name / "00000.jpg").stat().st_mtime_ns == before
+    assert (tmp_path / "clips.json").exists() and (tmp_path / "contact.png").exists()
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_every_beginning_of_a_plan_is_balanced() -> None:
+    planned = [spec.embodiment for spec in render.plan(7, ["panda", "ur5e", "jaco"], 0)]
+    assert planned == ["panda", "ur5e", "jaco", "panda", "ur5e", "jaco", "panda"]
+
+
+def test_embodiments_of_one_split_share_no_family_with_the_unseen_ones() -> None:
+    families = {entry.family for entry in EMBODIMENTS.values() if entry.split.startswith("train")}
+    assert not families & {entry.family for entry in EMBODIMENTS.values() if not entry.split.startswith("train")}
+
+
+def test_the_hand_is_gripper_and_what_it_holds_is_background() -> None:
+    for seed in range(40):
+        scene = scenes.build_scene("panda", seed, False, (64, 64), False)
+        held = [g for g in range(scene.model.ngeom) if scene.model.geom(g).name.startswith("held")]
+        if held:
+            break
+    assert held and not scene.labels[held].any()
+    assert {0, assets.ARM, assets.GRIPPER} == set(scene.labels.tolist())
+    assert scene.labels[scene.model.geom("r/g0/hand_visual").id] == assets.GRIPPER
+
+
+@pytest.mark.parametrize("name", sorted(EMBODIMENTS))
+def test_home_is_above_the_table_and_fingers_move(name: str) -> None:
+    scene = scenes.build_scene(name, 4, False, (64, 64), False)
+    assert scene.entry.standing is not None or scene.base[2] >= scene.table_height
+    kin = Kinematics(scene)
+    assert kin.allowed(kin.home)
+    kin.set(kin.home, 0.0)
+    closed = kin.data.geom_xpos[kin.fist].copy()
+    kin.set(kin.home, 1.0)
+    assert np.abs(kin.data.geom_xpos[kin.fist] - closed).max() > 0.005
+
+
+def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mujoco", None)
+    with pytest.raises(assets.MissingAssets, match="robotseg_ros\\[render\\]"):
+        assets.import_mujoco()
