@@ -1,0 +1,162 @@
+"""What the launch files do with their arguments, without the launch packages, which not every machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cameras import TRANSPORTS, CameraFile, available_cameras, load_camera
+from ..dataset.bags import COMPRESSED, choose_topic, list_topics
+
+BOOL = ("true", "false")
+COMPRESSED_SUFFIX = "/compressed"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a launch file; with `choices`, anything else is refused."""
+
+    name: str
+    description: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+
+
+NODE_ARGUMENTS = (
+    Argument("model", "robotseg_nano, robotseg or the path of a model's YAML file; empty: robotseg_nano"),
+    Argument("checkpoint", "Path of the weights; empty: those that the model's file names"),
+    Argument(
+        "camera",
+        f"Driver whose topics to use: {', '.join(available_cameras())}, or the path of such a YAML file; "
+        "empty: the image is on <namespace>/image",
+    ),
+    Argument("image_topic", "Topic of the image instead of the camera's, without the ending /compressed"),
+    Argument(
+        "transport",
+        "How images come; auto: as the camera's file says, else raw",
+        "auto",
+        ("auto", *TRANSPORTS),
+    ),
+    Argument("parts", "Parts to segment, separated by commas, of arm, gripper, robot; empty: arm,gripper"),
+    Argument("device", "auto, cpu, cuda or cuda:N; empty: auto"),
+    Argument(
+        "precision",
+        "Number format of the network; empty: float32",
+        "",
+        ("", "float32", "bfloat16", "float16"),
+    ),
+    Argument("namespace", "Namespace of the node and so of its outputs, such as /camera/mask/arm", "camera"),
+    Argument("params_file", "YAML file of parameters, such as config/robotseg.yaml; arguments that are given win"),
+    Argument(
+        "autostart",
+        "Configure and activate the node at once; false: a life-cycle manager does; empty: true",
+        "",
+        ("", *BOOL),
+    ),
+    Argument("use_sim_time", "Take the time from /clock", "false", BOOL),
+    Argument("respawn", "Start the node again when it dies", "false", BOOL),
+    Argument("log_level", "Least severity that is logged", "info", ("debug", "info", "warn", "error", "fatal")),
+)
+
+REPLAY_ARGUMENTS = (
+    Argument("bag", "Bag to play: a rosbag2 folder, or a single .mcap or .db3 file"),
+    Argument("image_topic", "Topic of the images in the bag; empty: the only one there is"),
+    Argument("rate", "Speed of the replay: 1.0 is real time", "1.0"),
+    Argument("loop", "Start again at the end of the bag", "false", BOOL),
+    Argument("clock", "Publish /clock with the bag's time and run the node on it", "false", BOOL),
+    Argument("record", "Folder of a new bag that gets images, masks, overlay and status; empty: none is made"),
+    *(a for a in NODE_ARGUMENTS if a.name not in ("camera", "image_topic", "transport", "use_sim_time", "respawn")),
+)
+
+# Arguments that are texts and parameters of the same name.
+_TEXTS = ("model", "checkpoint", "device", "precision")
+
+
+def node_parameters(given: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters of the node by the arguments; what is empty is left to the parameter file and the node.
+
+    Raises:
+        CameraFileError: the camera's file is missing or wrong.
+    """
+    parameters: dict[str, Any] = {name: given[name] for name in _TEXTS if given[name]}
+    parts = given["parts"].replace(",", " ").split()
+    if parts:
+        parameters["parts"] = parts
+    camera = _camera(given)
+    transport = given["transport"]
+    if transport == "auto" and camera is not None:
+        transport = camera.transport
+    if transport != "auto":
+        parameters["transport"] = transport
+    if given["autostart"]:
+        parameters["autostart"] = given["autostart"] == "true"
+    if given["use_sim_time"] == "true":
+        parameters["use_sim_time"] = True
+    return parameters
+
+
+def node_remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Remaps from the node's topics to those of the camera. Raises CameraFileError."""
+    topic = given["image_topic"].removesuffix(COMPRESSED_SUFFIX)
+    camera = _camera(given)
+    if camera is not None:
+        return camera.remappings(topic)
+    return [("image", topic)] if topic else []
+
+
+def node_logger(namespace: str) -> str:
+    """Name of the node's logger, for --log-level NAME:=LEVEL."""
+    return ".".join([*namespace.strip("/").split("/"), "robotseg"]).lstrip(".")
+
+
+def _camera(given: Mapping[str, str]) -> CameraFile | None:
+    return load_camera(given["camera"]) if given["camera"] else None
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """Parameters of the processes that replay a bag into the node."""
+
+    node: dict[str, str]
+    replay: dict[str, Any]
+    recorder: dict[str, Any] | None
+
+
+def replay_plan(given: Mapping[str, str]) -> ReplayPlan:
+    """What `replay.launch.py` starts: `node` are arguments of robotseg.launch.py, the others are parameters.
+
+    The replay waits until the node listens to the image; with a recording, until the recorder does too and
+    has found every output of the node.
+
+    Raises:
+        BagError: the bag cannot be read, or it is not clear which of its topics has the images.
+    """
+    bag = Path(given["bag"]).expanduser().resolve()
+    topic = choose_topic(bag, list_topics(bag), given["image_topic"] or None)
+    compressed = topic.type == COMPRESSED
+    node = {argument.name: given[argument.name] for argument in NODE_ARGUMENTS if argument.name in given}
+    node |= {
+        "image_topic": topic.name,
+        "transport": "compressed" if compressed else "raw",
+        "use_sim_time": given["clock"],
+    }
+    replay = {
+        "bag": str(bag),
+        "rate": float(given["rate"]),
+        "loop": given["loop"] == "true",
+        "clock": given["clock"] == "true",
+        "wait_for": [topic.name],
+        "listeners": 2 if given["record"] else 1,
+        "start_paused": bool(given["record"]),
+    }
+    return ReplayPlan(node, replay, _recorder(given, topic.name) if given["record"] else None)
+
+
+def _recorder(given: Mapping[str, str], image: str) -> dict[str, Any]:
+    parts = given["parts"].replace(",", " ").split() or ["arm", "gripper"]
+    outputs = ["status", "labels", "overlay/compressed", *(f"mask/{part}" for part in parts)]
+    namespace = "/" + given["namespace"].strip("/")
+    topics = [image, *(f"{namespace.rstrip('/')}/{output}" for output in outputs)]
+    return {"bag": given["record"], "topics": topics, "when_ready": "/replay/resume"}

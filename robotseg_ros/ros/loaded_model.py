@@ -1,0 +1,65 @@
+"""The network that the node runs, on its device and warmed up: `configure` makes it, `cleanup` frees it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..model import RobotSeg, build_network, model_info
+from ..runtime import prepare, select_device
+from ..streaming import StreamSegmenter
+from .parameters import Settings
+
+# The second frame is the first one that reads the memory.
+WARM_UP_FRAMES = 3
+WARM_UP_SIZE = (480, 640)
+
+
+@dataclass
+class LoadedModel:
+    """A network ready for use, and what to say about it."""
+
+    network: RobotSeg
+    name: str
+    device: torch.device
+    load_s: float
+    frame_ms: float  # of the last frame of the warm-up
+
+    def new_stream(self, settings: Settings) -> StreamSegmenter:
+        """A segmenter with its own memory on the shared network."""
+        return StreamSegmenter(self.network, parts=settings.parts, mask_threshold=settings.mask_threshold)
+
+
+def load(settings: Settings, wanted: Callable[[], bool]) -> LoadedModel:
+    """Builds, places and warms up the network; leaves off warming up once it is not `wanted` any more.
+
+    Called in the thread that will use it: CUDA's handles and OpenMP's workers belong to a thread.
+    Raises `ValueError` or `OSError` for settings that cannot be met.
+    """
+    started = time.monotonic()
+    device = select_device(settings.device)
+    network = build_network(settings.model, checkpoint=settings.checkpoint or None, device=str(device))
+    name = model_info(settings.model).name
+    model = LoadedModel(prepare(network, settings.precision), name, device, 0.0, 0.0)
+    stream = model.new_stream(settings)
+    frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+    for _ in range(WARM_UP_FRAMES):
+        if not wanted():
+            break
+        before = time.monotonic()
+        stream.step(frame)
+        model.frame_ms = (time.monotonic() - before) * 1e3
+    model.load_s = time.monotonic() - started
+    return model
+
+
+def release(device: torch.device) -> None:
+    """Gives memory back that a model, of which no reference is left, held on `device`."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

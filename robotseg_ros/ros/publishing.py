@@ -1,0 +1,86 @@
+"""The outputs of one camera: masks, labels, overlay and status, none computed while nobody subscribes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from ..drawing import label_map, overlay
+from ..imaging import Rgb
+from ..msg import SegmentationStatus
+from ..streaming import Segmentation
+from .compatibility import overridable
+from .conversions import compressed_image, grey_image, rgb_image
+
+# Reliable publishers serve best-effort subscribers too; a short history bounds what a slow one costs.
+DEPTH = 5
+
+
+class Outputs:
+    """Publishers below `prefix` ('' or 'front/'). Used by one thread at a time."""
+
+    def __init__(self, node: Node, prefix: str, parts: Iterable[str]) -> None:
+        self._node = node
+        self._prefix = prefix
+        self._masks: dict[str, Publisher] = {}
+        self._labels = self._publisher(Image, "labels")
+        self._status = self._publisher(SegmentationStatus, "status")
+        self._overlay = self._publisher(Image, "overlay")
+        self._overlay_compressed = self._publisher(CompressedImage, "overlay/compressed")
+        self.set_parts(parts)
+
+    def set_parts(self, parts: Iterable[str]) -> None:
+        """Advertises a mask topic for each of `parts` and no other."""
+        wanted = tuple(parts)
+        for part in set(self._masks) - set(wanted):
+            self._node.destroy_publisher(self._masks.pop(part))
+        for part in wanted:
+            if part not in self._masks:
+                self._masks[part] = self._publisher(Image, f"mask/{part}")
+
+    def _publisher(self, kind: type[Any], topic: str) -> Publisher:
+        return self._node.create_publisher(
+            kind, self._prefix + topic, QoSProfile(depth=DEPTH), qos_overriding_options=overridable()
+        )
+
+    def publish_masks(self, header: Header, segmentation: Segmentation) -> None:
+        """A mask of 0 and 255 for each part, and the label map."""
+        for part, publisher in self._masks.items():
+            mask = segmentation.masks.get(part)
+            if mask is not None and _heard(publisher):
+                publisher.publish(grey_image(header, mask.view(np.uint8) * np.uint8(255)))
+        if _heard(self._labels):
+            self._labels.publish(grey_image(header, label_map(segmentation.masks)))
+
+    def publish_status(self, make: Callable[[], SegmentationStatus]) -> None:
+        """The frame's status."""
+        if _heard(self._status):
+            self._status.publish(make())
+
+    def publish_overlay(self, header: Header, rgb: Rgb, segmentation: Segmentation, alpha: float) -> None:
+        """The image with coloured masks, raw and as JPEG."""
+        raw, compressed = _heard(self._overlay), _heard(self._overlay_compressed)
+        if not raw and not compressed:
+            return
+        drawn = overlay(rgb, segmentation.masks, alpha)
+        if raw:
+            self._overlay.publish(rgb_image(header, drawn))
+        if compressed:
+            self._overlay_compressed.publish(compressed_image(header, drawn))
+
+    def destroy(self) -> None:
+        """Takes the topics back."""
+        self.set_parts(())
+        for publisher in (self._labels, self._status, self._overlay, self._overlay_compressed):
+            self._node.destroy_publisher(publisher)
+
+
+def _heard(publisher: Publisher) -> bool:
+    return bool(publisher.get_subscription_count() > 0)
