@@ -1,0 +1,1 @@
+"""The `robotseg` command: one thin module per sub-command."""

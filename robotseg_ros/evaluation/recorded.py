@@ -1,0 +1,64 @@
+"""Masks recorded in bags, by the stamp of the image that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.rosbag2 import Reader
+
+from ..dataset.bags import IMAGE_TYPES, BagError, decode_image, header_stamp, list_topics
+
+BoolMask = NDArray[np.bool_]
+
+
+class MaskStore(Mapping[int, Mapping[str, BoolMask]]):
+    """Masks bool (H, W) by part, by stamp in nanoseconds; kept at one bit per pixel."""
+
+    def __init__(self) -> None:
+        self._packed: dict[int, dict[str, tuple[tuple[int, int], NDArray[np.uint8]]]] = {}
+
+    def add(self, stamp: int, part: str, mask: BoolMask) -> None:
+        """Keep a mask; a second one of the same part and stamp replaces the first."""
+        height, width = mask.shape
+        self._packed.setdefault(stamp, {})[part] = ((height, width), np.packbits(mask))
+
+    def __getitem__(self, stamp: int) -> dict[str, BoolMask]:
+        return {part: _unpack(shape, bits) for part, (shape, bits) in self._packed[stamp].items()}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._packed))
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+
+def recorded_masks(bag: Path, topics: Mapping[str, str]) -> MaskStore:
+    """All masks of a bag; `topics` names the image topic (raw or compressed) of each part.
+
+    Any pixel that is not 0 belongs to the part. A topic without messages gives no mask.
+
+    Raises:
+        BagError: the bag cannot be read, or a topic is missing or holds no images.
+        ClipError: a message is no whole image.
+    """
+    kinds = {topic.name: topic.type for topic in list_topics(bag)}
+    for part, name in topics.items():
+        if kinds.get(name) not in IMAGE_TYPES:
+            listed = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items())
+            raise BagError(f"{bag}: no images of the mask of {part} on {name}; its topics are: {listed or 'none'}")
+    part_of = {name: part for part, name in topics.items()}
+    store = MaskStore()
+    with Reader(bag) as reader:
+        chosen = [connection for connection in reader.connections if connection.topic in part_of]
+        for connection, time_ns, cdr in reader.messages(chosen) if chosen else ():
+            mask = np.asarray(decode_image(connection.msgtype, bytes(cdr)).any(axis=2))
+            store.add(header_stamp(bytes(cdr)) or time_ns, part_of[connection.topic], mask)
+    return store
+
+
+def _unpack(shape: tuple[int, int], bits: NDArray[np.uint8]) -> BoolMask:
+    height, width = shape
+    return np.unpackbits(bits, count=height * width).reshape(shape).astype(bool)

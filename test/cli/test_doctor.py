@@ -1,0 +1,101 @@
+"""`robotseg doctor`: says what works, what does not and what to do, and ends with the right code."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from robotseg_ros import installation
+from robotseg_ros.installation import Finding, examine
+
+
+def by_name(findings) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+def test_a_working_installation_is_said_to_work(command, model_file):
+    done = command("doctor", "--model", model_file, "--device", "cpu")
+    assert done.code == 0, done.output
+    for words in (
+        "ok    python:",
+        "ok    torch:",
+        "ok    sam2:",
+        "ok    device: cpu -> cpu",
+        "ok    test image: 640x480",
+    ):
+        assert words in done.output
+    assert "all required things work" in done.output
+
+
+def test_a_model_that_does_not_load_fails_with_advice(command, model_file):
+    (model_file.parent / "untrained_copy.yaml").write_text("preset: robotseg_nano\ncheckpoint: absent.safetensors\n")
+    done = command("doctor", "--model", model_file.parent / "untrained_copy.yaml")
+    assert done.code == 1
+    assert "FAIL  model" in done.output and "absent.safetensors does not exist" in done.output
+    assert "->" in done.output
+
+
+def test_a_users_own_checkpoint_is_tried(model_file):
+    weights = str(model_file.with_suffix(".safetensors"))
+    found = by_name(examine("robotseg_nano", checkpoint=weights))
+    assert found["model robotseg_nano"].status == "ok" and weights in found["model robotseg_nano"].detail
+    assert found["test image"].status == "ok"
+
+
+def test_an_unknown_device_fails_with_what_there_is(model_file):
+    found = by_name(examine(str(model_file), device="tpu"))
+    assert found["device"].status == "fail" and "cpu" in found["device"].detail
+    assert found["test image"].status == "fail"
+
+
+def test_a_missing_package_fails_with_the_command_that_installs_it(monkeypatch, model_file):
+    monkeypatch.setitem(sys.modules, "rosbags", None)
+    found = by_name(examine(str(model_file)))
+    assert (found["rosbags"].status, found["rosbags"].advice) == ("fail", "pip install rosbags")
+
+
+@pytest.mark.parametrize(("required", "status"), [(False, "note"), (True, "fail")])
+def test_ros_is_optional_unless_it_is_asked_for(monkeypatch, required, status):
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    (finding,) = installation._ros(required)
+    assert finding.status == status
+    assert "setup.bash" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "words"),
+    [
+        ({}, "note", "no Fast DDS profile is set"),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "/absent.xml"}, "fail", "/absent.xml"),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": __file__}, "ok", __file__),
+        ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, "ok", "rmw_cyclonedds_cpp"),
+    ],
+)
+def test_the_dds_profile_is_looked_at_where_there_is_ros(monkeypatch, variables, status, words):
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "RMW_IMPLEMENTATION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = installation._dds_profile()
+    assert found.status == status and words in found.detail
+    assert status == "ok" or "fastdds.xml" in found.advice
+
+
+def test_every_finding_that_is_not_in_order_says_what_to_do(monkeypatch, model_file):
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    monkeypatch.setitem(sys.modules, "kornia", None)
+    for finding in examine(str(model_file), device="cuda:99", ros=True):
+        if finding.status == "fail":
+            assert finding.advice, finding
+
+
+def test_a_check_that_breaks_is_a_finding(monkeypatch, model_file):
+    def broken(model, checkpoint):
+        raise RuntimeError("segfault, nearly")
+        yield
+
+    monkeypatch.setattr(installation, "_models", broken)
+    found = by_name(examine(str(model_file)))
+    assert found["models"].status == "fail" and "segfault, nearly" in found["models"].detail
+    assert found["test image"].status == "ok"
