@@ -127,12 +127,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _segmenter(args: argparse.Namespace, parts: tuple[str, ...]) -> StreamSegmenter:
     """The stream segmenter; raises ValueError for a model, checkpoint or device that is not there."""
-    from ..model import build_network
+    from ..model import load_model
     from ..runtime import prepare, select_device
     from ..streaming import StreamSegmenter
 
     device = select_device(args.device)
-    network = build_network(args.model, checkpoint=args.checkpoint, device=device)
+    network = load_model(args.model, args.checkpoint, device)
     return StreamSegmenter(prepare(network), parts=parts)
 
 

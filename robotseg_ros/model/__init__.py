@@ -1,6 +1,6 @@
 """The RobotSeg network in plain PyTorch, on SAM 2's building blocks. Nothing here knows of ROS, cameras or streams."""
 
-from .catalog import ModelFile, available_models, build_network, model_info
+from .catalog import ModelFile, available_models, build_network, load_model, model_info
 from .checkpoint import CheckpointError, initialise_from, load_checkpoint, save_checkpoint
 from .config import PARTS, ModelConfig, preset
 from .network import ImageFeatures, MemoryEntry, MemoryView, Prompt, RobotSeg, StepOutput
@@ -21,6 +21,7 @@ __all__ = [
     "build_network",
     "initialise_from",
     "load_checkpoint",
+    "load_model",
     "model_info",
     "preprocess",
     "preset",

@@ -102,3 +102,16 @@ def build_network(
             hint = f" Where the weights come from: {info.source}" if info.source else ""
             raise CheckpointError(f"model {info.name}: {error}.{hint}") from error
     return network.eval().requires_grad_(False).to(device)
+
+
+def load_model(
+    model: str | Path = "robotseg_nano", checkpoint: str | Path | None = None, device: str | torch.device = "cpu"
+) -> RobotSeg:
+    """`build_network` for use: raises CheckpointError, not a warning, where there are no weights."""
+    info = model_info(model)
+    if not checkpoint and info.checkpoint is None:
+        raise CheckpointError(
+            f"model {info.name} comes without weights, and no checkpoint was given; give the path of its checkpoint. "
+            f"Where to get it: {info.source}"
+        )
+    return build_network(model, checkpoint, device)

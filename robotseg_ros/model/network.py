@@ -199,7 +199,9 @@ class RobotSeg(nn.Module):
         logits = F.interpolate(output.low_res_logits.float(), size=(size, size), mode="bilinear", align_corners=False)
         mask = (logits > 0).to(logits.dtype) if binarise else torch.sigmoid(logits)
         mask = mask * _MASK_SCALE + _MASK_BIAS
-        encoded = self.memory_encoder(features.tokens, mask, skip_mask_sigmoid=True)["vision_features"]
+        # A single image is projected once and broadcast over its parts.
+        tokens = features.tokens if features.tokens.shape[0] == 1 else repeat_to(features.tokens, mask.shape[0])
+        encoded = self.memory_encoder(tokens, mask, skip_mask_sigmoid=True)["vision_features"]
         absent = (output.object_score <= 0).to(encoded.dtype)
         encoded = encoded + (absent * self.no_obj_embed_spatial)[..., None, None]
         stored = encoded.flatten(2).transpose(1, 2)

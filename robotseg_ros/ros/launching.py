@@ -45,7 +45,7 @@ NODE_ARGUMENTS = (
         "precision",
         "Number format of the network; empty: float32",
         "",
-        ("", "float32", "bfloat16", "float16"),
+        ("", "float32", "bfloat16"),
     ),
     Argument("namespace", "Namespace of the node and so of its outputs, such as /camera/mask/arm", "camera"),
     Argument("params_file", "YAML file of parameters, such as config/robotseg.yaml; arguments that are given win"),

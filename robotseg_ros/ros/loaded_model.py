@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..model import RobotSeg, build_network, model_info
+from ..model import RobotSeg, load_model, model_info
 from ..runtime import prepare, select_device
 from ..streaming import StreamSegmenter
 from .parameters import Settings
@@ -43,7 +43,7 @@ def load(settings: Settings, wanted: Callable[[], bool]) -> LoadedModel:
     """
     started = time.monotonic()
     device = select_device(settings.device)
-    network = build_network(settings.model, checkpoint=settings.checkpoint or None, device=str(device))
+    network = load_model(settings.model, settings.checkpoint or None, device)
     name = model_info(settings.model).name
     model = LoadedModel(prepare(network, settings.precision), name, device, 0.0, 0.0)
     stream = model.new_stream(settings)

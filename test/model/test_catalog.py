@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from robotseg_ros.model import CheckpointError, available_models, build_network, model_info, preset
+from robotseg_ros.model import (
+    CheckpointError,
+    available_models,
+    build_network,
+    load_model,
+    model_info,
+    preset,
+)
 
 
 def test_the_models_we_ship_are_there() -> None:
@@ -24,6 +31,11 @@ def test_the_published_model_brings_no_weights_and_says_so(caplog: pytest.LogCap
         network = build_network("robotseg")
     assert "weights are random" in caplog.text
     assert not network.training and not any(p.requires_grad for p in network.parameters())
+
+
+def test_a_model_without_weights_cannot_be_used() -> None:
+    with pytest.raises(CheckpointError, match="robotseg comes without weights.*Where to get it"):
+        load_model("robotseg")
 
 
 def test_the_small_model_comes_with_its_weights() -> None:

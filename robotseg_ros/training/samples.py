@@ -1,0 +1,134 @@
+"""Seeded batches from the clip cache: single frames, and short clips played forward or as palindromes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .augment import Appearance, jittered, sample_geometry, sample_look, warp
+from .clip_cache import ARM, GRIPPER, ClipCache, ClipEntry
+from .settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which batch: a batch is a pure function of the seed, the step, the kind and the clips used."""
+
+    step: int
+    video: bool
+    side: int
+    clip_count: int
+    rank: int = 0  # among `peers` processes that share the batch
+    peers: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """K clips of U distinct frames, streamed in the order `order` (indices into U; a palindrome repeats some).
+
+    images (K, U, S, S, 3) uint8, labels (K, U, S, S) uint8.
+    """
+
+    step: int
+    video: bool
+    images: torch.Tensor
+    labels: torch.Tensor
+    order: tuple[int, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def part_masks(labels: torch.Tensor) -> torch.Tensor:
+    """Label maps (K, S, S) -> true masks (K, 3, S, S) float: arm, gripper, robot (PARTS order)."""
+    return torch.stack([labels == ARM, labels == GRIPPER, labels > 0], 1).float()
+
+
+class BatchSource(Dataset):
+    """Builds the batch that a Request names; runs in the loader's worker process."""
+
+    def __init__(self, cache: ClipCache, settings: TrainSettings) -> None:
+        self.cache, self.settings = cache, settings
+        self._appearances: dict[int, Appearance] = {}
+
+    def __getitem__(self, request: Request) -> Batch:
+        rng = np.random.default_rng((self.settings.seed, request.step))
+        schedule, clips = self.settings.schedule, self.settings.clips
+        order: tuple[int, ...] = (0,)
+        stride = 1
+        if request.video:
+            order = clip_order(rng, clips.palindrome, clips.palindrome_frames, clips.forward_frames)
+            stride = int(rng.choice(clips.strides))
+        count = (schedule.video_batch if request.video else schedule.image_batch) // request.peers
+        rng = np.random.default_rng((self.settings.seed, request.step, request.rank, 0))
+        usable = self.cache.clips[: request.clip_count]
+        made = [self._clip(rng, usable, max(order) + 1, stride, request.side) for _ in range(count)]
+        images, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*made, strict=True))
+        return Batch(request.step, request.video, images, labels, order)
+
+    def _clip(
+        self, rng: np.random.Generator, usable: list[ClipEntry], frames: int, stride: int, side: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        indices = window(rng, usable[rng.integers(len(usable))], frames, stride)
+        other = usable[rng.integers(len(usable))]
+        other_index = other.start + int(rng.integers(other.length))
+        augment, cache = self.settings.augment, self.cache
+        geometry = sample_geometry(rng, augment, cache.width, cache.height, side)
+        warped = [warp(cache.images[index], cache.labels[index], geometry, side) for index in indices]
+        look = sample_look(rng, augment, side, warped[0][1], cache.images[other_index], cache.labels[other_index])
+        appearance = self._appearance(side)
+        made = []
+        for frame, (image, label) in enumerate(warped):
+            jitter = augment.frame_jitter if frame else 0.0
+            made.append(appearance.apply(rng, jittered(rng, look, jitter), image, label, frame))
+        return np.stack([image for image, _ in made]), np.stack([label for _, label in made])
+
+    def _appearance(self, side: int) -> Appearance:
+        if side not in self._appearances:
+            self._appearances[side] = Appearance(side)
+        return self._appearances[side]
+
+
+def clip_order(rng: np.random.Generator, palindrome: float, distinct: int, forward: int) -> tuple[int, ...]:
+    """Either 0, 1, .., n-1, .., 1, 0 (LET's palindrome) or a plain 0 .. forward-1."""
+    if rng.random() < palindrome:
+        return (*range(distinct), *range(distinct - 2, -1, -1))
+    return tuple(range(forward))
+
+
+def window(rng: np.random.Generator, clip: ClipEntry, frames: int, stride: int) -> list[int]:
+    """Cache indices of `frames` frames `stride` apart, forward or backward in time; a short clip repeats its last."""
+    stride = min(stride, max(1, (clip.length - 1) // max(1, frames - 1)))
+    span = (frames - 1) * stride
+    first = int(rng.integers(max(1, clip.length - span)))
+    indices = [clip.start + min(first + step * stride, clip.length - 1) for step in range(frames)]
+    return indices[::-1] if rng.random() < 0.5 else indices
+
+
+def batch_loader(source: BatchSource, requests: Iterable[Request], workers: int) -> DataLoader:
+    """Batches in the order of the requests, made ahead by `workers` processes of one thread each."""
+    return DataLoader(
+        source,
+        batch_size=None,
+        sampler=requests,
+        num_workers=workers,
+        prefetch_factor=3 if workers else None,
+        worker_init_fn=_single_threaded,
+        collate_fn=_as_is,
+    )
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _single_threaded(_: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

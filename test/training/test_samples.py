@@ -1,0 +1,116 @@
+"""Clips packed into the cache and the batches drawn from it."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from robotseg_ros.dataset.clip import ClipError
+from robotseg_ros.training.augment import resize_geometry, warp, without_robot
+from robotseg_ros.training.clip_cache import ClipCache
+from robotseg_ros.training.samples import BatchSource, Request, clip_order, part_masks, window
+from robotseg_ros.training.settings import ScheduleSettings, TrainSettings
+
+
+@pytest.fixture
+def folder(tmp_path, write_clip):
+    for index in range(3):
+        write_clip(tmp_path / "clips", f"c{index}")
+    return tmp_path / "clips"
+
+
+@pytest.fixture
+def cache(tmp_path, folder):
+    packed = ClipCache(tmp_path / "cache", 64, 48)
+    packed.extend(folder)
+    return packed
+
+
+def test_packing_keeps_pictures_and_labels_and_is_not_repeated(cache, folder):
+    assert len(cache) == 3 and cache.images.shape == (18, 48, 64, 3)
+    assert set(np.unique(cache.labels)) == {0, 1, 2}
+    assert cache.extend(folder) == 0
+    again = ClipCache(cache.folder, 64, 48)
+    assert np.array_equal(again.labels, cache.labels)
+
+
+def test_clips_rendered_later_are_appended_and_unfinished_ones_wait(cache, folder, write_clip):
+    write_clip(folder, "a_new_one")
+    write_clip(folder, "still_rendering", age=0.0)
+    before = cache.labels.copy()
+    assert cache.extend(folder) == 1
+    assert [clip.name for clip in cache.clips] == ["c0", "c1", "c2", "a_new_one"]
+    assert np.array_equal(cache.labels[:18], before)
+
+
+def test_a_clip_without_a_mask_is_named_and_left_out(cache, folder, write_clip, caplog):
+    write_clip(folder, "broken")
+    for part in ("000", "001", "002"):
+        (folder / "mask_gt" / "broken" / part / "00003.png").unlink()
+        os.utime(folder / "mask_gt" / "broken" / part, (1, 1))
+    assert cache.extend(folder) == 0
+    assert "broken" in caplog.text and "00003" in caplog.text
+
+
+def test_what_a_killed_packing_left_behind_is_overwritten(cache, folder, write_clip):
+    with open(cache.folder / "labels.u8", "ab") as file:
+        file.write(b"half a frame")
+    write_clip(folder, "c3")
+    reopened = ClipCache(cache.folder, 64, 48)
+    assert reopened.extend(folder) == 1
+    assert np.array_equal(reopened.labels[18], reopened.labels[0])
+
+
+def test_a_cache_of_another_size_is_refused(cache):
+    with pytest.raises(ClipError, match="packed at 64x48, wanted 32x24"):
+        ClipCache(cache.folder, 32, 24)
+
+
+def test_a_batch_is_a_function_of_its_request(cache):
+    settings = TrainSettings(schedule=ScheduleSettings(steps=1, image_batch=4, video_batch=2))
+    for video, frames in ((False, 1), (True, None)):
+        request = Request(7, video, 64, 3)
+        first, second = BatchSource(cache, settings)[request], BatchSource(cache, settings)[request]
+        assert torch.equal(first.images, second.images) and torch.equal(first.labels, second.labels)
+        assert first.images.shape == (2 if video else 4, frames or max(first.order) + 1, 64, 64, 3)
+        other = BatchSource(cache, settings)[Request(8, video, 64, 3)]
+        assert first.images.shape != other.images.shape or not torch.equal(first.images, other.images)
+
+
+def test_peers_share_a_batch_without_overlap_and_agree_on_its_order(cache):
+    settings = TrainSettings(schedule=ScheduleSettings(steps=1, image_batch=4, video_batch=2))
+    left, right = (BatchSource(cache, settings)[Request(7, True, 64, 3, rank, 2)] for rank in (0, 1))
+    assert left.order == right.order and len(left.images) == len(right.images) == 1
+    assert not torch.equal(left.images, right.images)
+
+
+def test_orders_are_palindromes_or_plain():
+    rng = np.random.default_rng(0)
+    assert clip_order(rng, 1.0, 4, 5) == (0, 1, 2, 3, 2, 1, 0)
+    assert clip_order(rng, 0.0, 4, 5) == (0, 1, 2, 3, 4)
+
+
+def test_windows_stay_within_their_clip(cache):
+    rng = np.random.default_rng(0)
+    clip = cache.clips[1]
+    for stride in (1, 2, 9):
+        indices = window(rng, clip, 4, stride)
+        assert len(indices) == 4 and min(indices) >= clip.start and max(indices) < clip.start + clip.length
+
+
+def test_part_masks_follow_the_order_of_the_parts():
+    masks = part_masks(torch.tensor([[[0, 1], [2, 3]]]))
+    assert masks[0].int().tolist() == [[[0, 1], [0, 0]], [[0, 0], [1, 0]], [[0, 1], [1, 1]]]
+
+
+def test_the_plain_geometry_is_a_resize(cache):
+    image, label = warp(cache.images[0], cache.labels[0], resize_geometry(64, 48, 64), 64)
+    assert image.shape == (64, 64, 3)
+    assert abs((label > 0).mean() - (cache.labels[0] > 0).mean()) < 0.01
+
+
+def test_a_backdrop_shows_nothing_of_its_robot():
+    image, label = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64), np.uint8)
+    image[20:40, 20:40], label[20:40, 20:40] = 10, 1
+    assert without_robot(image, label).min() > 150

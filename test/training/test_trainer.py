@@ -1,0 +1,137 @@
+"""The trainer end to end on tiny clips: it learns, resumes exactly, and its smaller networks share the weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from robotseg_ros.model.config import preset
+from robotseg_ros.model.network import RobotSeg
+from robotseg_ros.training import prompts
+from robotseg_ros.training.resized import resized
+from robotseg_ros.training.rollout import encode, stream
+from robotseg_ros.training.schedule import Schedule
+from robotseg_ros.training.settings import (
+    ClipSettings,
+    ComputeSettings,
+    DataSettings,
+    OptimiserSettings,
+    ScheduleSettings,
+    SettingsError,
+    TrainSettings,
+    read_settings,
+)
+from robotseg_ros.training.trainer import Trainer, TrainingError
+
+SCHEDULE = ScheduleSettings(
+    steps=4, sides=((0.0, 64),), image_fraction=0.5, image_batch=2, video_batch=1, warmup_steps=1, epoch_steps=2
+)
+
+
+@pytest.fixture
+def settings(tmp_path, write_clip):
+    torch.set_num_threads(1)
+    for split in ("train", "val"):
+        write_clip(tmp_path / split, "clip")
+    data = DataSettings(str(tmp_path / "train"), str(tmp_path / "val"), str(tmp_path / "cache"), 64, 48, workers=0)
+    return TrainSettings(
+        output=str(tmp_path / "run"),
+        data=data,
+        schedule=SCHEDULE,
+        clips=ClipSettings(3, 2),
+        compute=ComputeSettings(threads=1),
+    )
+
+
+def test_a_run_killed_and_resumed_ends_with_the_same_weights(settings, tmp_path):
+    whole = Trainer(settings)
+    assert whole.run().finished
+    broken = replace(settings, output=str(tmp_path / "broken"))
+    first = Trainer(broken)
+    first._rescan()
+    first._epoch()
+    first.save()
+    resumed = Trainer(broken, resume=True)
+    assert resumed.progress.step == 2 and resumed.run().finished
+    for name, tensor in whole.averaged.network.state_dict().items():
+        assert torch.equal(tensor, resumed.averaged.network.state_dict()[name]), name
+
+
+def test_a_run_leaves_weights_logs_and_pictures(settings):
+    trainer = Trainer(settings)
+    trainer.run()
+    names = {path.name for path in trainer.output.iterdir()}
+    assert names >= {"weights.safetensors", "state.pt", "validation.csv", "image_losses.csv", "video_losses.csv"}
+    assert "validation_000002.png" in names and "structure" in (trainer.output / "video_losses.csv").read_text()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(settings):
+    trainer = Trainer(settings)
+    trainer.save()
+    with pytest.raises(TrainingError, match="holds a run already"):
+        Trainer(settings)
+
+
+def test_no_clips_is_an_error_that_names_the_folder(settings, tmp_path):
+    nothing = replace(settings, data=replace(settings.data, train=str(tmp_path / "none"), cache=str(tmp_path / "c")))
+    with pytest.raises(TrainingError, match="none: no complete clip"):
+        Trainer(nothing).run()
+
+
+def test_the_resized_network_shares_every_weight():
+    network = RobotSeg(preset("robotseg_nano"))
+    small = resized(network, 64)
+    assert small.config.image_size == 64
+    for (name, mine), (_, shared) in zip(small.named_parameters(), network.named_parameters(), strict=True):
+        assert mine is shared, name
+    assert small.state_dict().keys() == network.state_dict().keys()
+
+
+def test_gradients_reach_the_first_frame_through_the_memory():
+    network = resized(RobotSeg(preset("robotseg_nano")), 64)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
+    encoded = encode(network, images, bf16=False)
+    encoded.tokens.retain_grad()
+    outputs = stream(network, encoded, (0, 1, 0))
+    assert [len(output.structure) > 0 for output in outputs] == [False, True, True]
+    assert outputs[1].all_logits.shape == (3, 3, 16, 16)
+    outputs[1].all_logits.sum().backward()
+    assert encoded.tokens.grad is not None and encoded.tokens.grad[0].abs().sum() > 0
+
+
+def test_prompts_lie_on_their_masks():
+    rng = np.random.default_rng(0)
+    masks = torch.zeros(2, 1, 32, 32)
+    masks[0, 0, 4:12, 20:28] = 1
+    point, box = prompts.point_prompt(rng, masks), prompts.box_prompt(rng, masks, slack=0.0)
+    x, y = point.points[0, 0].long().tolist()
+    assert masks[0, 0, y, x] == 1
+    assert box.points[0].tolist() == [[20, 4], [28, 12]] and box.labels[0].tolist() == [2, 3]
+    assert point.labels[1].tolist() == [-1] and box.labels[1].tolist() == [-1, -1]
+    assert not torch.equal(prompts.perturbed(rng, masks), masks)
+
+
+def test_the_schedule_warms_up_decays_and_changes_phase_and_size():
+    schedule = Schedule(
+        ScheduleSettings(max_minutes=10, warmup_steps=10, image_fraction=0.5, sides=((0.0, 64), (0.5, 128))),
+        OptimiserSettings(learning_rate=1.0, final_fraction=0.1),
+    )
+    assert schedule.progress(5, 300) == 0.5
+    assert schedule.learning_rate(0, 0.0) == pytest.approx(0.1)
+    assert schedule.learning_rate(100, 1.0) == pytest.approx(0.1)
+    assert not schedule.is_video(4, 0.4) and schedule.is_video(4, 0.5) and not schedule.is_video(5, 0.5)
+    assert [schedule.side(done, 256) for done in (0.0, 0.5, 1.0)] == [64, 128, 128]
+
+
+def test_settings_name_what_they_do_not_know(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("schedule: {steps: 3, stepz: 4}")
+    with pytest.raises(SettingsError, match="stepz"):
+        read_settings(path)
+    path.write_text("schedule: {steps: 3, max_minutes: 4}")
+    with pytest.raises(SettingsError, match="exactly one"):
+        read_settings(path)
+    path.write_text("schedule: {steps: 3, sides: [[0, 128]]}\noptimiser: {learning_rate: 1e-3}")
+    assert read_settings(path).schedule.sides == ((0, 128),)
+    assert read_settings(path).optimiser.learning_rate == 1e-3
