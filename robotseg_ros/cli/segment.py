@@ -133,7 +133,7 @@ def _segmenter(args: argparse.Namespace, parts: tuple[str, ...]) -> StreamSegmen
 
     device = select_device(args.device)
     network = load_model(args.model, args.checkpoint, device)
-    return StreamSegmenter(prepare(network), parts=parts)
+    return StreamSegmenter(prepare(network), parts=parts, fill_hole_area=network.config.fill_hole_area)
 
 
 def _progress(args: argparse.Namespace, length: int) -> Any:

@@ -58,6 +58,7 @@ class ModelConfig:
     edge_source: str = "rgb"
     memory_bfloat16: bool = True
     resize: str = "pil_bicubic"
+    fill_hole_area: int = 0  # what a user of the model should give StreamSegmenter; in pixels of the low-res mask
     regions: int = 3
     prototypes_per_region: int = 4
     parts: tuple[str, ...] = field(default=PARTS)
@@ -109,7 +110,7 @@ def _require(ok: bool, name: str, value: object, allowed: str) -> None:
 PRESETS: dict[str, ModelConfig] = {
     config.name: config
     for config in (
-        ModelConfig(name="robotseg", image_size=1024, trunk=HieraTrunk(), edge_source="normalised"),
+        ModelConfig(name="robotseg", image_size=1024, trunk=HieraTrunk(), edge_source="normalised", fill_hole_area=8),
         ModelConfig(name="robotseg_small", image_size=512, trunk=HieraTrunk()),
         ModelConfig(
             name="robotseg_nano",

@@ -32,7 +32,12 @@ class LoadedModel:
 
     def new_stream(self, settings: Settings) -> StreamSegmenter:
         """A segmenter with its own memory on the shared network."""
-        return StreamSegmenter(self.network, parts=settings.parts, mask_threshold=settings.mask_threshold)
+        return StreamSegmenter(
+            self.network,
+            parts=settings.parts,
+            mask_threshold=settings.mask_threshold,
+            fill_hole_area=self.network.config.fill_hole_area,
+        )
 
 
 def load(settings: Settings, wanted: Callable[[], bool]) -> LoadedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..model import ImageFeatures, RobotSeg, StepOutput, preprocess
 from ..model.preprocessing import check_frame
+from .holes import fill_holes
 from .memory_bank import MemoryBank
 from .prompts import FramePrompt, frame_prompt
 
@@ -56,12 +57,15 @@ class StreamSegmenter:
         parts: Sequence[str] = ("arm", "gripper"),
         max_pointers: int | None = None,
         mask_threshold: float = 0.0,
+        fill_hole_area: int = 0,
     ):
         """parts: of `network.config.parts`. max_pointers: object pointers attended to (None: the model's own number, 16
-        for the published one). mask_threshold: a pixel is on the part when its logit exceeds it."""
+        for the published one). mask_threshold: a pixel is on the part when its logit exceeds it. fill_hole_area: holes of up
+        to so many low-res pixels are filled (8 in the published predictor, `network.config.fill_hole_area`)."""
         self.network = network
         self.max_pointers = max_pointers or network.config.max_pointers
         self.mask_threshold = mask_threshold
+        self.fill_hole_area = fill_hole_area
         self._known = network.config.parts
         self._groups: list[_Group] = []
         self._prompts: dict[str, FramePrompt] = {}
@@ -158,9 +162,12 @@ class StreamSegmenter:
             prompt = prompts.get(group.parts[0])
             with timer.stage("track"):
                 output = self._track_group(features, group, prompt, shape)
+                shown = self._without_holes(output)
             with timer.stage("encode_memory"):
-                group.bank.write(self.network.encode_memory(features, output, binarise=group.bank.empty))
-            outputs.append((group, output))
+                # As published: a conditioning frame is remembered with its holes filled, a tracked one as decoded.
+                remembered = shown if group.bank.empty else output
+                group.bank.write(self.network.encode_memory(features, remembered, binarise=group.bank.empty))
+            outputs.append((group, shown))
         self._groups = _merge([group for group, _ in outputs])
         return [(group.parts, output) for group, output in outputs]
 
@@ -176,6 +183,11 @@ class StreamSegmenter:
             return self.network.track(features, None if group.bank.empty else group.bank.view(), classes)
         given = prompt.to_network(*shape, self.network.config.image_size, device)
         return self.network.track(features, None, None if given.mask is not None else classes, given)
+
+    def _without_holes(self, output: StepOutput) -> StepOutput:
+        if self.fill_hole_area == 0:
+            return output
+        return replace(output, low_res_logits=fill_holes(output.low_res_logits, self.fill_hole_area))
 
     # -- results -----------------------------------------------------------------------------------------------------
 
