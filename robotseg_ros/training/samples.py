@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -130,5 +131,8 @@ def _as_is(batch: Any) -> Any:
 
 
 def _single_threaded(_: int) -> None:
+    # Ctrl-C and service managers signal the whole group; the trainer ends its workers itself, after saving.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
