@@ -3,9 +3,10 @@
 import os
 from pkgutil import extend_path
 
-# OpenMP's threads wait for each other by spinning; where other processes (a camera, a recorder) want the same few
-# cores, a frame then takes seconds. It is read when torch is first imported, so it is set here, ahead of all modules.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenMP's threads spin while they wait for each other. Left to spin long, a frame takes seconds where other processes (a
+# camera, a recorder) want the same few cores; not at all, they sleep and wake at every operation, and two cores are no
+# faster than one. This count is about 20 microseconds. It is read when torch is first imported, so it is set here.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.1.0"
 
