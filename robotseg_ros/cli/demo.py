@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from ..dataset.clip import ClipError
     from ..demo.run import DemoSettings
     from ..demo.run import run as run_demo
-    from ..demo.watch import DemoError
+    from ..ros.watch import DemoError
 
     if args.rate <= 0:
         raise BadInput(f"--rate is {args.rate:g}; give a number above 0 (2 plays twice as fast)")

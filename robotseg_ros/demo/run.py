@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from ..ros.environment import applied, private_variables
 from ..ros.processes import NodeProcess, stop_all
+from ..ros.watch import DemoError, Progress, Watch
 from . import topics
 from .results import Results, collect, truth_clip
-from .watch import DemoError, Progress, Watch
 
 NODE = f"{topics.NAMESPACE}/robotseg"
 REPLAY, RECORDER = "/replay", "/recorder"

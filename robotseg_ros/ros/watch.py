@@ -18,8 +18,8 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from ..ros.processes import NodeProcess
-from ..ros.progress import QOS, values_of
+from .processes import NodeProcess
+from .progress import QOS, values_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
