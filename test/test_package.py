@@ -38,8 +38,10 @@ PROVIDERS: dict[str, tuple[str | None, str | None]] = {
     "sam2": ("sam2", None),
     "scipy": ("scipy", None),
     "skimage": ("scikit-image", None),
+    "tflite": ("tflite", None),
     "torch": ("torch", "python3-pytorch-pip"),
     "tqdm": ("tqdm", "python3-tqdm"),
+    "transformers": (None, None),
     "trimesh": ("trimesh", None),
     "yaml": ("pyyaml", "python3-yaml"),
 }

@@ -90,6 +90,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default="robotseg_nano", help="name in config/models or a YAML file (default: %(default)s)"
     )
     parser.add_argument("--checkpoint", metavar="FILE", help="weights instead of those the model names")
+    parser.add_argument("--adapter", metavar="FILE", help="adapter for one embodiment, as `robotseg train` makes them")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
@@ -132,7 +133,7 @@ def _segmenter(args: argparse.Namespace, parts: tuple[str, ...]) -> StreamSegmen
     from ..streaming import StreamSegmenter
 
     device = select_device(args.device)
-    network = load_model(args.model, args.checkpoint, device)
+    network = load_model(args.model, args.checkpoint, device, args.adapter)
     return StreamSegmenter(prepare(network), parts=parts, fill_hole_area=network.config.fill_hole_area)
 
 

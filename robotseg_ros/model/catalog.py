@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from ..resources import config_dir
+from .adapter import load_adapter
 from .checkpoint import CheckpointError, load_checkpoint
 from .config import EDGE_SOURCES, preset
 from .network import RobotSeg
@@ -105,13 +106,21 @@ def build_network(
 
 
 def load_model(
-    model: str | Path = "robotseg_nano", checkpoint: str | Path | None = None, device: str | torch.device = "cpu"
+    model: str | Path = "robotseg_nano",
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    adapter: str | Path | None = None,
 ) -> RobotSeg:
-    """`build_network` for use: raises CheckpointError, not a warning, where there are no weights."""
+    """`build_network` for use: raises CheckpointError, not a warning, where there are no weights.
+
+    adapter: file of a small adapter for one embodiment, trained for this model (see `model/adapter.py`).
+    """
     info = model_info(model)
     if not checkpoint and info.checkpoint is None:
         raise CheckpointError(
             f"model {info.name} comes without weights, and no checkpoint was given; give the path of its checkpoint. "
             f"Where to get it: {info.source}"
         )
-    return build_network(model, checkpoint, device)
+    network = build_network(model, checkpoint, device)
+    load_adapter(network, adapter)
+    return network

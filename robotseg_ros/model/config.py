@@ -36,6 +36,28 @@ class ConvTrunk:
 
 
 @dataclass(frozen=True)
+class MobileTrunk:
+    """MobileNetV2 (Sandler et al. 2018, table 2), for CPUs and small GPUs (`robotseg_ros.model.trunk.MobileNetTrunk`).
+
+    levels: for each of the strides 2, 4, 8, 16 and 32 its groups of blocks as (expansion, channels, blocks).
+    """
+
+    stem: int = 32
+    levels: tuple[tuple[tuple[int, int, int], ...], ...] = (
+        ((1, 16, 1),),
+        ((6, 24, 2),),
+        ((6, 32, 3),),
+        ((6, 64, 4), (6, 96, 3)),
+        ((6, 160, 3), (6, 320, 1)),
+    )
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the four maps, finest (stride 4) first."""
+        return tuple(groups[-1][1] for groups in self.levels[1:])
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Every choice that makes one network differ from another. Sizes in pixels of the square network input.
 
@@ -45,7 +67,7 @@ class ModelConfig:
 
     name: str
     image_size: int
-    trunk: HieraTrunk | ConvTrunk
+    trunk: HieraTrunk | ConvTrunk | MobileTrunk
     d_model: int = 256
     attention_layers: int = 4
     attention_mlp: int = 2048
@@ -116,6 +138,19 @@ PRESETS: dict[str, ModelConfig] = {
             name="robotseg_nano",
             image_size=256,
             trunk=ConvTrunk(),
+            d_model=128,
+            attention_layers=1,
+            attention_mlp=256,
+            decoder_mlp=256,
+            iou_head_width=128,
+            num_maskmem=3,
+            max_pointers=8,
+            resize="area",
+        ),
+        ModelConfig(
+            name="robotseg_nano_mobile",
+            image_size=256,
+            trunk=MobileTrunk(),
             d_model=128,
             attention_layers=1,
             attention_mlp=256,

@@ -19,6 +19,7 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam2_utils import MLP, get_1d_sine_pe
 from torch import Tensor, nn
 
+from .adapter import EmbodimentAdapter
 from .config import ModelConfig
 from .edges import edge_map
 from .mask_decoder import RobotMaskDecoder, choose_mask
@@ -146,6 +147,7 @@ class RobotSeg(nn.Module):
         self.no_obj_embed_spatial = _learned(1, memory)
         self.register_buffer("position", _sine_positions(width, config.grid), persistent=False)
         self.register_buffer("memory_position", _sine_positions(memory, config.grid), persistent=False)
+        self.adapter: EmbodimentAdapter | None = None
         self._dense_position: tuple[object, Tensor] | None = None
 
     # -- one frame ---------------------------------------------------------------------------------------------------
@@ -161,7 +163,8 @@ class RobotSeg(nn.Module):
         tokens = lateral[1](maps[2]) + F.interpolate(coarse.float(), scale_factor=2.0, mode="nearest").to(coarse.dtype)
         decoder = self.sam_mask_decoder
         high_res = [decoder.conv_s0(lateral[3](maps[0])), decoder.conv_s1(lateral[2](maps[1]))]
-        return ImageFeatures(tokens, high_res, edge_map(images, self.config.edge_source, self.config.stride))
+        features = ImageFeatures(tokens, high_res, edge_map(images, self.config.edge_source, self.config.stride))
+        return features if self.adapter is None else self.adapter(features)
 
     def track(
         self,
@@ -265,6 +268,8 @@ class RobotSeg(nn.Module):
         sparse, dense = self._encode_prompt(prompt, batch, tokens)
         if class_ids is not None:
             classes = self.sam_mask_decoder.robot_token_embedding(class_ids)[:, None]
+            if self.adapter is not None:
+                classes = classes + self.adapter.class_tokens[class_ids][:, None]
             sparse = torch.cat([classes, objects.to(sparse.dtype), sparse], dim=1)
         logits, ious, mask_tokens, score = self.sam_mask_decoder.predict_masks(
             image_embeddings=tokens,

@@ -81,16 +81,28 @@ def _centred(side: int) -> np.ndarray:
     return _offset(side / 2, side / 2)
 
 
-def warp(image: np.ndarray, label: np.ndarray, geometry: Geometry, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image (side, side, 3), bilinear, and label map (side, side), nearest; a constant border is background."""
-    # Pixel centres lie at +0.5 in the geometry's coordinates and at integers in OpenCV's.
-    matrix = _offset(-0.5, -0.5) @ geometry.matrix @ _offset(0.5, 0.5)
-    size, border = (side, side), geometry.border
-    warped = cv2.warpPerspective(
-        image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=geometry.fill
+def warp(image: np.ndarray, geometry: Geometry, side: int) -> np.ndarray:
+    """Image (side, side, 3), bilinear."""
+    return cv2.warpPerspective(
+        image,
+        _pixel_matrix(geometry),
+        (side, side),
+        flags=cv2.INTER_LINEAR,
+        borderMode=geometry.border,
+        borderValue=geometry.fill,
     )
-    labels = cv2.warpPerspective(label, matrix, size, flags=cv2.INTER_NEAREST, borderMode=border, borderValue=0)
-    return warped, labels
+
+
+def warp_label(label: np.ndarray, geometry: Geometry, side: int) -> np.ndarray:
+    """Label map (side, side), nearest; a constant border is background."""
+    return cv2.warpPerspective(
+        label, _pixel_matrix(geometry), (side, side), flags=cv2.INTER_NEAREST, borderMode=geometry.border, borderValue=0
+    )
+
+
+def _pixel_matrix(geometry: Geometry) -> np.ndarray:
+    """Pixel centres lie at +0.5 in the geometry's coordinates and at integers in OpenCV's."""
+    return _offset(-0.5, -0.5) @ geometry.matrix @ _offset(0.5, 0.5)
 
 
 def sample_look(
@@ -236,12 +248,15 @@ class Appearance:
         self._grain = np.clip(grain, 0, 255).astype(np.uint8)
 
     def apply(
-        self, rng: Rng, look: Look, image: np.ndarray, label: np.ndarray, frame: int = 0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """`image` (side, side, 3) and `label` (side, side), already warped -> both with the look; inputs are not written."""
-        if look.backdrop is not None:
+        self, rng: Rng, look: Look, image: np.ndarray, label: np.ndarray | None, frame: int = 0
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`image` (side, side, 3) and `label` (side, side), already warped -> both with the look; inputs are not written.
+
+        A frame whose label is not known (None) must have a look without backdrop and paint.
+        """
+        if look.backdrop is not None and label is not None:
             image = _composite(image, look.backdrop, label, look.feather)
-        if look.robot_colour is not None:
+        if look.robot_colour is not None and label is not None:
             image = cv2.copyTo(cv2.transform(image, look.robot_colour), (label > 0).astype(np.uint8), image.copy())
         if look.occluders:
             image, label = _occlude(image, label, look.occluders, frame)
@@ -272,15 +287,15 @@ def _composite(image: np.ndarray, backdrop: np.ndarray, label: np.ndarray, feath
 
 
 def _occlude(
-    image: np.ndarray, label: np.ndarray, occluders: tuple[Occluder, ...], frame: int
-) -> tuple[np.ndarray, np.ndarray]:
-    image, label = image.copy(), label.copy()
+    image: np.ndarray, label: np.ndarray | None, occluders: tuple[Occluder, ...], frame: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    image = image.copy()
     for occluder in occluders:
-        shape = np.zeros(label.shape, np.uint8)
+        shape = np.zeros(image.shape[:2], np.uint8)
         outline = np.round(occluder.outline + frame * occluder.velocity).astype(np.int32)
         cv2.fillPoly(shape, [outline], 1)
         cv2.copyTo(occluder.texture, shape, image)
-        label[shape > 0] = 0
+        label = None if label is None else np.where(shape > 0, np.uint8(0), label)
     return image, label
 
 

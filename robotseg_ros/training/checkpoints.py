@@ -1,4 +1,4 @@
-"""What a run leaves on disk: weights as safetensors, and the state from which it resumes."""
+"""The state on disk from which a run resumes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import nn
 
 STATE = "state.pt"
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """The state dict of `network`, replacing the file only when it is complete."""
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, partial)
-    partial.replace(path)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..model.network import Prompt
@@ -52,6 +53,31 @@ def box_prompt(rng: Rng, masks: Tensor, slack: float = 0.1) -> Prompt:
             off = rng.uniform(-slack, slack, (2, 2)) * (corners[1] - corners[0])
             points[index], labels[index] = np.clip(corners + off, 0, side - 1), CORNERS
     return Prompt(points=torch.from_numpy(points), labels=torch.from_numpy(labels), mask=None)
+
+
+def corrected(rng: Rng, prompt: Prompt, logits: Tensor, masks: Tensor) -> Prompt:
+    """The prompt with one more click for each mask: a random pixel that is wrong, labelled by what it should be.
+
+    logits (B, 1, s, s) of the mask so far, masks (B, 1, S, S) the true ones. Where nothing is wrong the click is padding.
+    """
+    assert prompt.points is not None and prompt.labels is not None
+    side = masks.shape[-1]
+    predicted = F.interpolate(logits.detach().float(), (side, side), mode="bilinear", align_corners=False) > 0
+    wrong = (predicted != (masks > 0.5))[:, 0].cpu().numpy()
+    points = np.zeros((len(masks), 1, 2), np.float32)
+    labels = np.full((len(masks), 1), PADDING, np.int64)
+    for index, error in enumerate(wrong):
+        rows, columns = np.nonzero(error)
+        if len(rows):
+            pick = rng.integers(len(rows))
+            points[index, 0] = columns[pick] + 0.5, rows[pick] + 0.5
+            labels[index, 0] = int(masks[index, 0, rows[pick], columns[pick]] > 0.5)
+    more_points, more_labels = torch.from_numpy(points), torch.from_numpy(labels)
+    return Prompt(
+        points=torch.cat([prompt.points.cpu(), more_points], 1),
+        labels=torch.cat([prompt.labels.cpu(), more_labels], 1),
+        mask=None,
+    )
 
 
 def perturbed(rng: Rng, masks: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ def resized(network: RobotSeg, side: int) -> RobotSeg:
     if side == network.config.image_size:
         return network
     other = RobotSeg(replace(network.config, image_size=side)).to(network.no_mem_embed.device)
+    other.adapter = network.adapter
     for (_, mine), (_, shared) in zip(other.named_modules(), network.named_modules(), strict=True):
         for name in mine._parameters:
             mine._parameters[name] = shared._parameters[name]

@@ -15,6 +15,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SURE = 10.0  # logit of a mask that is given, as SAM 2 writes mask prompts
 
 Corrupt = Callable[[StepOutput], StepOutput]
+Correct = Callable[[StepOutput, Prompt], Prompt]
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -76,10 +77,12 @@ def stream(
     prompt: Prompt | None = None,
     corrupt: Corrupt | None = None,
     long_ago: Tensor | None = None,
+    attempts: Sequence[StepOutput] = (),
 ) -> list[StepOutput]:
     """Outputs (B = K * 3) of each frame of `order`, tracked with memory from its first frame on.
 
-    encoded: U distinct frames of K clips, frame-major (U * K). `corrupt` alters what frame 0 leaves in memory; `long_ago`
+    encoded: U distinct frames of K clips, frame-major (U * K). `attempts`: the first frame, where it has been tracked
+    already (see `refined`); the last of them is taken. `corrupt` alters what frame 0 leaves in memory; `long_ago`
     (B,) frames are added to frame 0's age, as in a stream that has been running.
     """
     clips = encoded.tokens.shape[0] // (max(order) + 1)
@@ -89,11 +92,25 @@ def stream(
     outputs: list[StepOutput] = []
     for time, index in enumerate(order):
         first = time == 0
-        output = network.track(features[index], None if first else trail.view(), ids, prompt if first else None)
+        if first and attempts:
+            output = attempts[-1]
+        else:
+            output = network.track(features[index], None if first else trail.view(), ids, prompt if first else None)
         outputs.append(output)
         if time + 1 < len(order):
             kept = corrupt(output) if first and corrupt else output
             trail.entries.append(network.encode_memory(features[index], kept, binarise=first))
+    return outputs
+
+
+def refined(
+    network: RobotSeg, features: ImageFeatures, prompt: Prompt, correct: Correct, corrections: int
+) -> list[StepOutput]:
+    """Outputs of a first frame: after the prompt, and after each of the clicks that `correct` adds to it."""
+    outputs = [first_frame(network, features, prompt)]
+    for _ in range(corrections):
+        prompt = correct(outputs[-1], prompt)
+        outputs.append(first_frame(network, features, prompt))
     return outputs
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import Appearance, jittered, sample_geometry, sample_look, warp
+from .augment import Appearance, jittered, sample_geometry, sample_look, warp, warp_label
 from .clip_cache import ARM, GRIPPER, ClipCache, ClipEntry
 from .settings import TrainSettings
 
@@ -33,7 +33,7 @@ class Request:
 class Batch:
     """K clips of U distinct frames, streamed in the order `order` (indices into U; a palindrome repeats some).
 
-    images (K, U, S, S, 3) uint8, labels (K, U, S, S) uint8.
+    images (K, U, S, S, 3) uint8, labels (K, L, S, S) uint8 of the first L of them: 1 in label-efficient training.
     """
 
     step: int
@@ -65,7 +65,9 @@ class BatchSource(Dataset):
         order: tuple[int, ...] = (0,)
         stride = 1
         if request.video:
-            order = clip_order(rng, clips.palindrome, clips.palindrome_frames, clips.forward_frames)
+            # Where labels are few, only a way back to the first frame leads to one.
+            palindrome = clips.palindrome if self.cache.labelled is None else 1.0
+            order = clip_order(rng, palindrome, clips.palindrome_frames, clips.forward_frames)
             stride = int(rng.choice(clips.strides))
         count = (schedule.video_batch if request.video else schedule.image_batch) // request.peers
         rng = np.random.default_rng((self.settings.seed, request.step, request.rank, 0))
@@ -77,19 +79,26 @@ class BatchSource(Dataset):
     def _clip(
         self, rng: np.random.Generator, usable: list[ClipEntry], frames: int, stride: int, side: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        indices = window(rng, usable[rng.integers(len(usable))], frames, stride)
-        other = usable[rng.integers(len(usable))]
-        other_index = other.start + int(rng.integers(other.length))
+        """Images (U, S, S, 3) and label maps (L, S, S) of a clip's window, augmented alike."""
+        clip, other = (usable[rng.integers(len(usable))] for _ in range(2))
+        indices = window(rng, clip, frames, stride)
         augment, cache = self.settings.augment, self.cache
         geometry = sample_geometry(rng, augment, cache.width, cache.height, side)
-        warped = [warp(cache.images[index], cache.labels[index], geometry, side) for index in indices]
-        look = sample_look(rng, augment, side, warped[0][1], cache.images[other_index], cache.labels[other_index])
+        labels = [cache.label(clip, index) for index in indices if index < clip.labelled]
+        if len(labels) < frames:  # what needs to know where the robot is cannot be done to the other frames
+            augment = replace(augment, background=0.0, recolour_robot=0.0)
+        warped = [warp(cache.images[clip.start + index], geometry, side) for index in indices]
+        maps = [warp_label(label, geometry, side) for label in labels]
+        shown = int(rng.integers(other.labelled))
+        look = sample_look(rng, augment, side, maps[0], cache.images[other.start + shown], cache.label(other, shown))
         appearance = self._appearance(side)
         made = []
-        for frame, (image, label) in enumerate(warped):
-            jitter = augment.frame_jitter if frame else 0.0
-            made.append(appearance.apply(rng, jittered(rng, look, jitter), image, label, frame))
-        return np.stack([image for image, _ in made]), np.stack([label for _, label in made])
+        for frame, image in enumerate(warped):
+            label = maps[frame] if frame < len(maps) else None
+            made.append(
+                appearance.apply(rng, jittered(rng, look, augment.frame_jitter * (frame > 0)), image, label, frame)
+            )
+        return np.stack([image for image, _ in made]), np.stack([label for _, label in made if label is not None])
 
     def _appearance(self, side: int) -> Appearance:
         if side not in self._appearances:
@@ -105,12 +114,15 @@ def clip_order(rng: np.random.Generator, palindrome: float, distinct: int, forwa
 
 
 def window(rng: np.random.Generator, clip: ClipEntry, frames: int, stride: int) -> list[int]:
-    """Cache indices of `frames` frames `stride` apart, forward or backward in time; a short clip repeats its last."""
+    """`frames` frames of a clip, `stride` apart; a short clip repeats its last.
+
+    The first is a labelled one. Where all are, the window may also be played backward in time.
+    """
     stride = min(stride, max(1, (clip.length - 1) // max(1, frames - 1)))
     span = (frames - 1) * stride
-    first = int(rng.integers(max(1, clip.length - span)))
-    indices = [clip.start + min(first + step * stride, clip.length - 1) for step in range(frames)]
-    return indices[::-1] if rng.random() < 0.5 else indices
+    first = int(rng.integers(max(1, min(clip.labelled, clip.length - span))))
+    indices = [min(first + step * stride, clip.length - 1) for step in range(frames)]
+    return indices[::-1] if clip.labelled == clip.length and rng.random() < 0.5 else indices
 
 
 def batch_loader(source: BatchSource, requests: Iterable[Request], workers: int) -> DataLoader:

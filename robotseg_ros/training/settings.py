@@ -17,13 +17,14 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where clips come from and how they are packed."""
+    """Where clips come from and how they are packed. Label-efficient training reads the first frame's masks alone."""
 
     train: str = ".data/clips/train"
     val: str = ".data/clips/val"
     cache: str = ".data/training_cache"
     frame_width: int = 320
     frame_height: int = 240
+    labelled: int | None = 1  # first frames of each training clip whose masks may be read; null: all of them
     workers: int = 1
     worker_nice: int = 0
 
@@ -57,10 +58,16 @@ class ScheduleSettings:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW, cosine decay, and the moving average of the weights that is evaluated and exported."""
+    """AdamW, cosine decay, and the moving average of the weights that is evaluated and exported.
+
+    rates: share of the learning rate by prefix of the parameters' names, e.g. {"image_encoder": 0.2}; 0 freezes.
+    layer_decay: factor of the learning rate from each block of the trunk to the one before it.
+    """
 
     learning_rate: float = 1e-3
     final_fraction: float = 0.02
+    rates: dict[str, float] = field(default_factory=dict)
+    layer_decay: float = 1.0
     weight_decay: float = 0.05
     beta2: float = 0.98
     clip_norm: float = 1.0
@@ -76,6 +83,9 @@ class LossSettings:
     iou: float = 1.0
     object: float = 1.0
     structure: float = 1.0
+    cycle: float = 1.0  # of the labelled frame seen again at a palindrome's end
+    semantic: float = 1.0  # of frames without labels: they look like frame 0's part
+    patch: float = 1.0  # of frames without labels: they overlap with the pseudo-mask
     dense: float = 1.0  # of the training-only head on the image features
     boundary: float = 1.0
     boundary_gain: float = 4.0
@@ -86,8 +96,9 @@ class LossSettings:
 class PromptSettings:
     """Probabilities of the first frame's prompt; what is left is the class token alone."""
 
-    points_or_box: float = 0.3
-    mask: float = 0.1
+    points_or_box: float = 0.4
+    mask: float = 0.2
+    corrections: int = 3  # clicks into the largest error after a point or box, in clips
     corrupt_memory: float = 0.2  # of video steps start from a perturbed first mask
     long_stream: float = 0.5  # of video steps pretend that the first frame is long ago
 
@@ -129,6 +140,10 @@ class TrainSettings:
 
     model: str = "robotseg_nano"
     initial_checkpoint: str | None = None
+    adapter_rank: int | None = (
+        None  # train a small adapter of this rank on the frozen network; null: the network itself
+    )
+    patch_features: str | None = None  # folder of a DINOv3 for `transformers`; null: the network's own image encoder
     output: str = ".data/runs/robotseg_nano"
     seed: int = 1
     data: DataSettings = field(default_factory=DataSettings)

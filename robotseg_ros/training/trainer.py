@@ -15,15 +15,19 @@ import cv2
 import torch
 from torch import nn
 
-from ..model.checkpoint import initialise_from
+from ..model.adapter import add_adapter, save_adapter
+from ..model.checkpoint import initialise_from, save_checkpoint
 from ..model.config import preset
 from ..model.network import RobotSeg
 from .averaged import AveragedNetwork
-from .checkpoints import load_state, save_state, save_weights
+from .checkpoints import load_state, save_state
 from .clip_cache import ClipCache
+from .curves import draw_curves
 from .dense_head import DenseHead
 from .objective import Objective
+from .optimiser import build_optimiser, set_rate
 from .parallel import join_peers
+from .pseudo_masks import dinov3_features
 from .resized import resized
 from .samples import Batch, BatchSource, Request, batch_loader
 from .schedule import Schedule
@@ -48,18 +52,6 @@ class Progress:
     finished: bool = False
 
 
-def build_optimiser(modules: list[nn.Module], weight_decay: float, beta2: float) -> torch.optim.AdamW:
-    """AdamW; no decay for biases, norms, embeddings and other vectors."""
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for module in modules:
-        for name, parameter in module.named_parameters():
-            vector = parameter.squeeze().ndim < 2 or "embed" in name or "tpos_enc" in name
-            (kept if vector else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, betas=(0.9, beta2), fused=True)
-
-
 def initial_network(settings: TrainSettings) -> RobotSeg:
     """A fresh network, or one that starts from a checkpoint, which may lack what SAM 2.1 does not have."""
     torch.manual_seed(settings.seed)
@@ -67,6 +59,8 @@ def initial_network(settings: TrainSettings) -> RobotSeg:
     if settings.initial_checkpoint is not None:
         new = initialise_from(network, settings.initial_checkpoint)
         log.info("%s: %d tensors are not in it and start anew", settings.initial_checkpoint, len(new))
+    if settings.adapter_rank is not None:
+        add_adapter(network, settings.adapter_rank)
     return network
 
 
@@ -86,16 +80,18 @@ class Trainer:
             self.network.image_encoder.to(memory_format=torch.channels_last)
         optimiser = settings.optimiser
         self.modules = [self.network, self.dense_head]
-        self.optimiser = build_optimiser(self.modules, optimiser.weight_decay, optimiser.beta2)
+        self.optimiser = build_optimiser(self.modules, optimiser)
         self.averaged = AveragedNetwork(self.network, optimiser.ema)
-        self.objective = Objective(settings, self.dense_head)
+        features = dinov3_features(settings.patch_features) if settings.patch_features else None
+        self.objective = Objective(settings, self.dense_head, features)
         self.schedule = Schedule(settings.schedule, optimiser)
         self.progress = Progress()
         self._sized: dict[int, RobotSeg] = {}
         self._stop = False
         data = settings.data
-        self.train_clips = ClipCache(Path(data.cache, "train"), data.frame_width, data.frame_height)
-        self.val_clips = ClipCache(Path(data.cache, "val"), data.frame_width, data.frame_height)
+        size = data.frame_width, data.frame_height
+        self.train_clips = ClipCache(Path(data.cache, "train"), *size, data.labelled)
+        self.val_clips = ClipCache(Path(data.cache, "val"), *size)
         self._begin(resume)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -147,8 +143,8 @@ class Trainer:
         """Forward, backward and update on one batch, at `seconds` into the run; returns what is logged."""
         network = self._network_for(batch.images.shape[-2])
         network.train()
-        # Clips hold few, alike frames: batch statistics come from the image steps.
-        _freeze_batch_norm(network, batch.video)
+        # Clips hold few, alike frames: batch statistics come from the image steps. An adapter's base is not to move at all.
+        _freeze_batch_norm(network, batch.video or network.adapter is not None)
         torch.manual_seed(self.settings.seed * 1_000_003 + batch.step)
         rate = self.schedule.learning_rate(self.progress.step, self._done())
         self.optimiser.zero_grad(set_to_none=True)
@@ -166,8 +162,7 @@ class Trainer:
         parameters = [parameter for module in self.modules for parameter in module.parameters()]
         norm = float(nn.utils.clip_grad_norm_(parameters, self.settings.optimiser.clip_norm))
         if norm < float("inf"):
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+            set_rate(self.optimiser, rate)
             self.optimiser.step()
         else:
             log.warning("step %d: gradient norm is %s, update left out", self.progress.step, norm)
@@ -205,19 +200,26 @@ class Trainer:
         score, sheet = validate(network.eval(), self.val_clips, self.settings.schedule.val_clips)
         row: dict[str, Any] = {"step": step, "minutes": round(self.progress.seconds / 60, 2)}
         row |= {part: round(value, 4) for part, value in score.parts.items()}
+        row |= {f"{part}_f": round(value, 4) for part, value in score.boundaries.items()}
         _append(self.output / "validation.csv", row)
         cv2.imwrite(str(self.output / f"validation_{step:06d}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         worst = ", ".join(f"{name} {value:.2f}" for name, value in sorted(score.clips.items(), key=lambda i: i[1])[:4])
         print(f"validation {row}; {time.monotonic() - began:.0f} s; worst: {worst}", flush=True)
         if score.parts["robot"] > self.progress.best:
             self.progress.best = score.parts["robot"]
-            save_weights(self.averaged.network, self.output / "best.safetensors")
+            self._save_weights("best.safetensors")
+        draw_curves(self.output)
+
+    def _save_weights(self, name: str) -> None:
+        """The moving average, or of an adapter's run the adapter alone."""
+        network = self.averaged.network
+        (save_checkpoint if network.adapter is None else save_adapter)(network, self.output / name)
 
     def save(self) -> None:
         """Weights (moving average) and the state to resume from."""
         if not self.peers.leads:
             return
-        save_weights(self.averaged.network, self.output / "weights.safetensors")
+        self._save_weights("weights.safetensors")
         state = {
             "progress": asdict(self.progress),
             "network": self.network.state_dict(),

@@ -1,4 +1,4 @@
-"""Region similarity J of a network streamed over validation clips with memory, and pictures of its masks."""
+"""J and F of a network streamed over validation clips with memory, and pictures of its masks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..evaluation.measures import jaccard
+from ..evaluation.measures import boundary_f, jaccard
 from ..model.config import PARTS
 from ..model.network import RobotSeg, StepOutput
-from .augment import resize_geometry, warp
+from .augment import resize_geometry, warp, warp_label
 from .clip_cache import ClipCache
 from .rollout import encode, stream
 from .samples import part_masks
@@ -23,9 +23,10 @@ COLOURS = ((230, 60, 60), (60, 130, 255), (70, 210, 90))
 
 @dataclass(frozen=True)
 class Score:
-    """Mean J per part over all frames, and of the robot per clip name."""
+    """Mean J and F per part over all frames, and the robot's J per clip name."""
 
     parts: dict[str, float]
+    boundaries: dict[str, float]
     clips: dict[str, float]
 
 
@@ -36,6 +37,7 @@ def validate(network: RobotSeg, cache: ClipCache, limit: int, batch: int = 4) ->
     side = network.config.image_size
     chosen = np.unique(np.linspace(0, len(cache) - 1, min(limit, len(cache))).round().astype(int))
     per_part: dict[str, list[float]] = {part: [] for part in PARTS}
+    per_boundary: dict[str, list[float]] = {part: [] for part in PARTS}
     clips: dict[str, float] = {}
     pictures: dict[str, np.ndarray] = {}
     for names, images, labels in _batches(cache, chosen, side, batch):
@@ -44,14 +46,19 @@ def validate(network: RobotSeg, cache: ClipCache, limit: int, batch: int = 4) ->
         predicted = np.stack([predicted_masks(output, side) for output in outputs], 1)  # K T 3 S S
         truth = part_masks(labels.flatten(0, 1)).bool().unflatten(0, labels.shape[:2]).numpy()
         for k, name in enumerate(names):
-            pairs = zip(predicted[k].reshape(-1, side, side), truth[k].reshape(-1, side, side), strict=True)
+            pairs = list(zip(predicted[k].reshape(-1, side, side), truth[k].reshape(-1, side, side), strict=True))
             scores = np.array([jaccard(mask, true) for mask, true in pairs]).reshape(-1, len(PARTS))
+            edges = np.array([boundary_f(mask, true) for mask, true in pairs]).reshape(-1, len(PARTS))
             for index, part in enumerate(PARTS):
                 per_part[part].extend(scores[:, index])
+                per_boundary[part].extend(edges[:, index])
             clips[name] = float(scores[:, PARTS.index("robot")].mean())
             pictures[name] = picture(images[k, -1].numpy(), predicted[k, -1], f"{name} {clips[name]:.2f}")
     worst_first = [pictures[name] for name in sorted(clips, key=clips.__getitem__)]
-    return Score({part: float(np.mean(values)) for part, values in per_part.items()}, clips), sheet(worst_first)
+    region, boundary = (
+        {part: float(np.mean(values)) for part, values in kind.items()} for kind in (per_part, per_boundary)
+    )
+    return Score(region, boundary, clips), sheet(worst_first)
 
 
 def _batches(
@@ -64,7 +71,10 @@ def _batches(
         group = [clip for clip in entries[:batch] if clip.length == entries[0].length]
         entries = entries[len(group) :]
         frames = [
-            [warp(cache.images[i], cache.labels[i], geometry, side) for i in range(c.start, c.start + c.length)]
+            [
+                (warp(cache.images[c.start + t], geometry, side), warp_label(cache.label(c, t), geometry, side))
+                for t in range(c.length)
+            ]
             for c in group
         ]
         images, labels = (

@@ -1,14 +1,16 @@
 """Clips packed into the cache and the batches drawn from it."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from robotseg_ros.dataset import folders
 from robotseg_ros.dataset.clip import ClipError
-from robotseg_ros.training.augment import resize_geometry, warp, without_robot
-from robotseg_ros.training.clip_cache import ClipCache
+from robotseg_ros.training.augment import resize_geometry, warp, warp_label, without_robot
+from robotseg_ros.training.clip_cache import ClipCache, read_clip
 from robotseg_ros.training.samples import BatchSource, Request, clip_order, part_masks, window
 from robotseg_ros.training.settings import ScheduleSettings, TrainSettings
 
@@ -63,8 +65,10 @@ def test_what_a_killed_packing_left_behind_is_overwritten(cache, folder, write_c
 
 
 def test_a_cache_of_another_size_is_refused(cache):
-    with pytest.raises(ClipError, match="packed at 64x48, wanted 32x24"):
+    with pytest.raises(ClipError, match="'width': 64.*wanted.*'width': 32"):
         ClipCache(cache.folder, 32, 24)
+    with pytest.raises(ClipError, match="'labelled': None.*wanted.*'labelled': 1"):
+        ClipCache(cache.folder, 64, 48, labelled=1)
 
 
 def test_a_batch_is_a_function_of_its_request(cache):
@@ -96,7 +100,9 @@ def test_windows_stay_within_their_clip(cache):
     clip = cache.clips[1]
     for stride in (1, 2, 9):
         indices = window(rng, clip, 4, stride)
-        assert len(indices) == 4 and min(indices) >= clip.start and max(indices) < clip.start + clip.length
+        assert len(indices) == 4 and min(indices) >= 0 and max(indices) < clip.length
+    for _ in range(20):
+        assert window(rng, replace(clip, labelled=1), 4, 1) == [0, 1, 2, 3]
 
 
 def test_part_masks_follow_the_order_of_the_parts():
@@ -105,7 +111,8 @@ def test_part_masks_follow_the_order_of_the_parts():
 
 
 def test_the_plain_geometry_is_a_resize(cache):
-    image, label = warp(cache.images[0], cache.labels[0], resize_geometry(64, 48, 64), 64)
+    plain = resize_geometry(64, 48, 64)
+    image, label = warp(cache.images[0], plain, 64), warp_label(cache.labels[0], plain, 64)
     assert image.shape == (64, 64, 3)
     assert abs((label > 0).mean() - (cache.labels[0] > 0).mean()) < 0.01
 
@@ -114,3 +121,29 @@ def test_a_backdrop_shows_nothing_of_its_robot():
     image, label = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64), np.uint8)
     image[20:40, 20:40], label[20:40, 20:40] = 10, 1
     assert without_robot(image, label).min() > 150
+
+
+def test_first_frame_supervision_never_opens_a_later_mask(tmp_path, folder, monkeypatch):
+    for path in (folder / "mask_gt").rglob("*.png"):
+        if path.stem != "00000":
+            path.write_bytes(b"not a picture")
+    opened = []
+    read = folders.read_mask
+    monkeypatch.setattr(folders, "read_mask", lambda path: opened.append(path.name) or read(path))
+    packed = ClipCache(tmp_path / "first", 64, 48, labelled=1)
+    assert packed.extend(folder) == 3 and set(opened) == {"00000.png"}
+    assert len(packed.labels) == 3 and len(packed.images) == 18
+    with pytest.raises(IndexError, match="c1: frame 1 has no labels"):
+        packed.label(packed.clips[1], 1)
+    with pytest.raises(ClipError, match=r"0000\d.png"):
+        read_clip(folder, "c0", 64, 48, labelled=None)
+
+
+def test_label_efficient_batches_hold_the_first_frames_labels_alone(tmp_path, folder):
+    packed = ClipCache(tmp_path / "first", 64, 48, labelled=1)
+    packed.extend(folder)
+    settings = TrainSettings(schedule=ScheduleSettings(steps=1, image_batch=4, video_batch=2))
+    for step in range(6):
+        video, image = (BatchSource(packed, settings)[Request(step, kind, 64, 3)] for kind in (True, False))
+        assert video.order == (0, 1, 2, 3, 2, 1, 0) and video.images.shape[:2] == (2, 4)
+        assert video.labels.shape[:2] == (2, 1) and image.labels.shape[:2] == (4, 1)

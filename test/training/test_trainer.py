@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from robotseg_ros.model.adapter import load_adapter
+from robotseg_ros.model.checkpoint import read_weights, save_checkpoint
 from robotseg_ros.model.config import preset
 from robotseg_ros.model.network import RobotSeg
 from robotseg_ros.training import prompts
@@ -63,7 +65,11 @@ def test_a_run_leaves_weights_logs_and_pictures(settings):
     trainer.run()
     names = {path.name for path in trainer.output.iterdir()}
     assert names >= {"weights.safetensors", "state.pt", "validation.csv", "image_losses.csv", "video_losses.csv"}
-    assert "validation_000002.png" in names and "structure" in (trainer.output / "video_losses.csv").read_text()
+    assert (
+        "validation_000002.png" in names
+        and "curves.png" in names
+        and "structure" in (trainer.output / "video_losses.csv").read_text()
+    )
 
 
 def test_a_folder_with_a_run_is_not_overwritten(settings):
@@ -135,3 +141,17 @@ def test_settings_name_what_they_do_not_know(tmp_path):
     path.write_text("schedule: {steps: 3, sides: [[0, 128]]}\noptimiser: {learning_rate: 1e-3}")
     assert read_settings(path).schedule.sides == ((0, 128),)
     assert read_settings(path).optimiser.learning_rate == 1e-3
+
+
+def test_an_adapters_run_moves_the_adapter_alone(settings, tmp_path):
+    base = RobotSeg(preset("robotseg_nano"))
+    save_checkpoint(base, tmp_path / "base.safetensors")
+    run = Trainer(replace(settings, initial_checkpoint=str(tmp_path / "base.safetensors"), adapter_rank=4))
+    run.run()
+    trained = run.network.state_dict()
+    for name, tensor in base.state_dict().items():
+        assert torch.equal(trained[name], tensor), name
+    written = read_weights(run.output / "weights.safetensors")
+    assert "tokens.up.weight" in written and written["tokens.up.weight"].abs().sum() > 0
+    load_adapter(base, run.output / "weights.safetensors")
+    assert (run.output / "weights.safetensors").stat().st_size < 50_000
