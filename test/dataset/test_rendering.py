@@ -136,7 +136,8 @@ def test_the_hand_is_gripper_and_what_it_holds_is_background() -> None:
 @pytest.mark.parametrize("name", sorted(EMBODIMENTS))
 def test_home_is_above_the_table_and_fingers_move(name: str) -> None:
     scene = scenes.build_scene(name, 4, False, (64, 64), False)
-    assert scene.entry.standing is not None or scene.base[2] >= scene.table_height
+    robot = scene.robots[0]
+    assert robot.entry.standing is not None or robot.base[2] >= robot.floor
     kin = Kinematics(scene)
     assert kin.allowed(kin.home)
     kin.set(kin.home, 0.0)

@@ -3,5 +3,6 @@
 from .demo import render_demo
 from .embodiments import EMBODIMENTS, Embodiment
 from .render import ClipSpec, render_clip, render_clips
+from .splits import SPLITS, Split
 
-__all__ = ["EMBODIMENTS", "ClipSpec", "Embodiment", "render_clip", "render_clips", "render_demo"]
+__all__ = ["EMBODIMENTS", "SPLITS", "ClipSpec", "Embodiment", "Split", "render_clip", "render_clips", "render_demo"]

@@ -222,3 +222,9 @@ def embodiment(name: str) -> Embodiment:
 def names(split: str | None = None) -> tuple[str, ...]:
     """Names of the embodiments of a split (`train`, `train_two_arms`, `val`, `test`, `hard`), or of all."""
     return tuple(e.name for e in _TABLE if split is None or e.split == split)
+
+
+def companions(entry: Embodiment) -> tuple[str, ...]:
+    """The arms that may stand behind a robot: of its own side of the splits, so that unseen robots stay unseen."""
+    split = entry.split.removesuffix("_two_arms")
+    return tuple(other.name for other in _TABLE if other.split == split and len(other.grippers) == 1)

@@ -10,23 +10,26 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from . import assets
-from .scene import ROBOT_PREFIX, Scene
+from .scene import Mounted, Scene
 
 Array = NDArray[np.float64]
 CAMERAS = ("fixed", "handheld", "orbit", "dolly", "wrist", "away")
 
 
 class Kinematics:
-    """The scene's joints, and the parts whose height decides whether a configuration is allowed."""
+    """A robot's joints, and the parts whose height decides whether a configuration is allowed.
 
-    def __init__(self, scene: Scene):
+    Robots of one scene share `data`, the state of the world.
+    """
+
+    def __init__(self, scene: Scene, robot: Mounted | None = None, data: Any = None):
         self.mj = assets.import_mujoco()
-        self.scene, self.model = scene, scene.model
-        self.data = self.mj.MjData(scene.model)
-        entry, model = scene.entry, scene.model
-        fingers = {f"{ROBOT_PREFIX}g{i}/{n}": (o, c) for i, g in enumerate(entry.grippers) for n, o, c in g.fingers}
+        self.robot, self.model = robot or scene.robots[0], scene.model
+        self.data = self.mj.MjData(scene.model) if data is None else data
+        entry, prefix, model = self.robot.entry, self.robot.prefix, scene.model
+        fingers = {f"{prefix}g{i}/{n}": (o, c) for i, g in enumerate(entry.grippers) for n, o, c in g.fingers}
         names = [model.joint(index).name for index in range(model.njnt)]
-        self.arm = [i for i, name in enumerate(names) if not name.startswith(f"{ROBOT_PREFIX}g")]
+        self.arm = [i for i, name in enumerate(names) if name.startswith(prefix) and name[len(prefix)] != "g"]
         self.fingers = [(model.jnt_qposadr[names.index(name)], *ends) for name, ends in fingers.items()]
         self.address = model.jnt_qposadr[self.arm]
         limited = model.jnt_limited[self.arm].astype(bool)
@@ -34,18 +37,16 @@ class Kinematics:
         reach = np.where(limited[:, None], model.jnt_range[self.arm], self.home[:, None] + np.array([-3.1, 3.1]))
         self.low, self.high = reach[:, 0] + 0.02, reach[:, 1] - 0.02
         self.home = np.clip(self.home, self.low, self.high)
-        self.hand = model.body(f"{ROBOT_PREFIX}{entry.grippers[0].body}").id
-        self.grip = model.site(f"{ROBOT_PREFIX}g0/grip_site").id
+        self.hand = model.body(f"{prefix}{entry.grippers[0].body}").id
+        self.grip = model.site(f"{prefix}g0/grip_site").id
         self.width = np.array([0.0 if any(word in names[i] for word in entry.still) else 0.45 for i in self.arm])
         if not entry.arm_roots:
             self.width[0], self.width[-1] = 0.7, 1.0
-        self.robot = np.flatnonzero(scene.labels > 0)
-        arms = np.flatnonzero((scene.labels == assets.ARM) | (scene.labels == assets.GRIPPER))
-        self.arms = arms
-        above = self._joints_above(model)[model.geom_bodyid[arms]]
-        names_of = [model.body(model.geom_bodyid[geom]).name for geom in arms]
-        self.fist = arms[[name.startswith(f"{ROBOT_PREFIX}g0/") for name in names_of]]
-        self.moving = arms[above >= 3]
+        owner = [model.body(body).name for body in model.geom_bodyid]
+        mine = np.array([name.startswith(prefix) for name in owner])
+        self.arms = np.flatnonzero(mine & np.isin(scene.labels, (assets.ARM, assets.GRIPPER)))
+        self.fist = self.arms[[owner[geom].startswith(f"{prefix}g0/") for geom in self.arms]]
+        self.moving = self.arms[self._joints_above(model)[model.geom_bodyid[self.arms]] >= 3]
 
     @staticmethod
     def _joints_above(model: Any) -> NDArray[np.int64]:
@@ -77,14 +78,14 @@ class Kinematics:
     def allowed(self, arm: Array, opening: float = 1.0) -> bool:
         """Whether the links stay above the table and the hand away from the robot's own base."""
         self.set(arm, opening)
-        grip = self.grip_point() - self.scene.base
-        clear = len(self.scene.entry.grippers) > 1 or np.hypot(grip[0], grip[1]) > 0.2 or grip[2] > 0.6
-        return bool(clear and self.lowest() > self.scene.table_height + 0.005)
+        grip = self.grip_point() - self.robot.base
+        clear = len(self.robot.entry.grippers) > 1 or np.hypot(grip[0], grip[1]) > 0.2 or grip[2] > 0.6
+        return bool(clear and self.lowest() > self.robot.floor + 0.005)
 
     def sample(self, rng: np.random.Generator, scale: float) -> Array:
         """A random allowed configuration around home; home itself if none was found."""
         for _ in range(40):
-            arm = self.home + rng.normal(size=len(self.arm)) * self.width * scale * self.scene.entry.spread
+            arm = self.home + rng.normal(size=len(self.arm)) * self.width * scale * self.robot.entry.spread
             arm = np.clip(arm, self.low, self.high)
             if self.allowed(arm):
                 return arm
@@ -199,8 +200,9 @@ def camera_path(view: View, rng: np.random.Generator, frames: int, duration: flo
         target = target + np.outer(time - 0.5, rng.normal(0, 0.12, 3))
     elif view.kind == "away":
         side = np.array([-np.sin(view.azimuth), np.cos(view.azimuth), 0.0]) * rng.choice([-1, 1])
-        swing = np.clip((time - rng.uniform(0.1, 0.5)) * 2.2, 0, 1) * view.distance * rng.uniform(0.9, 1.8)
-        target = target + np.outer(swing if rng.uniform() < 0.5 else swing[::-1], side)
+        leaves, returns = rng.uniform(0.05, 0.4), rng.uniform(0.65, 0.95) if rng.uniform() < 0.6 else 2.0
+        swing = np.clip(np.minimum(time - leaves, returns - time) * 4, 0, 1) * view.distance * rng.uniform(0.9, 1.8)
+        target = target + np.outer(swing, side)
     direction = np.stack(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], 1
     )

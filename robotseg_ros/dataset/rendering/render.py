@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import shutil
 import signal
-import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import assets, motion, postprocess
-from .embodiments import names
 from .painter import Painter
 from .scene import Scene, build_scene
 
 PARTS = ("arm", "gripper", "robot")
 STOP_VARIABLE = "ROBOTSEG_RENDER_STOP"
 _MOST_FAILURES = 10
+_CLIPS_PER_PROCESS = 100
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class ClipSpec:
 
     `camera` is one of motion.CAMERAS or None for a random one; `coverage` is the wanted share of robot pixels
     (None: random); `shadows` None means in 70 % of the clips; `calm` stages a tidy, well lit scene as for a
-    demonstration. Splits other than `train` use textures that training never sees.
+    demonstration. Splits (see splits.py) other than `train` use textures that training never sees.
     """
 
     embodiment: str
@@ -136,6 +138,20 @@ def _shrink(image: NDArray[np.uint8], parts: NDArray[np.uint8], factor: int) -> 
     return image, np.where(robot, votes[1:].argmax(0) + 1, 0).astype(np.uint8)
 
 
+class _Bystander:
+    """A robot that goes about its own motion."""
+
+    def __init__(self, kin: motion.Kinematics, spec: ClipSpec):
+        self.kin = kin
+        rng = np.random.default_rng([spec.seed, 5])
+        self.path, self.opening = motion.joint_path(kin, rng, spec.frames, spec.duration)
+        self.set(0)
+
+    def set(self, index: int) -> None:
+        """Moves it to frame `index`."""
+        self.kin.set(self.path[index], self.opening[index])
+
+
 class Stage:
     """A clip ready to be filmed: world, motion and camera path. Use it as a context manager."""
 
@@ -148,6 +164,9 @@ class Stage:
         self.scene = build_scene(spec.embodiment, spec.seed, evaluation, self.side, self.shadows, spec.calm)
         self.kin = motion.Kinematics(self.scene)
         self.path, self.opening = motion.joint_path(self.kin, rng, spec.frames, spec.duration, spec.calm)
+        self.others = [
+            _Bystander(motion.Kinematics(self.scene, robot, self.kin.data), spec) for robot in self.scene.robots[1:]
+        ]
         self.look = postprocess.calm_look() if spec.calm else postprocess.random_look(rng)
         self.painter = Painter(self.scene)
         self.cam = _film(self.painter, self.kin, spec, self.path, self.opening)
@@ -161,7 +180,9 @@ class Stage:
         self.painter.close()
 
     def pose(self, index: int) -> None:
-        """Moves robot and camera to frame `index`."""
+        """Moves robots and camera to frame `index`."""
+        for other in self.others:
+            other.set(index)
         self.kin.set(self.path[index], self.opening[index])
         self.painter.pose(self.kin.data, self.cam.position[index], self.cam.quaternion[index], self.cam.fovy)
 
@@ -191,6 +212,7 @@ def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], d
     facts = asdict(spec) | {
         "name": spec.name,
         "camera": stage.cam.kind,
+        "second_robot": stage.scene.robots[1].entry.name if len(stage.scene.robots) > 1 else None,
         "quality": look.quality,
         "coverage": covered,
     }
@@ -226,13 +248,16 @@ def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, A
     partial.rmdir()
 
 
+Job = tuple[str, ClipSpec]
+
+
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["LP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
 
 
-def _render_and_write(job: tuple[str, ClipSpec]) -> dict[str, Any]:
+def _render_and_write(job: Job) -> dict[str, Any]:
     out, spec = job
     frames, parts, facts = render_clip(spec)
     write_clip(Path(out), spec.name, frames, parts, facts)
@@ -249,33 +274,54 @@ def _stop_wanted() -> bool:
     return bool(file) and Path(str(file)).exists()
 
 
-def _results(todo: list[tuple[str, ClipSpec]], workers: int) -> Iterator[dict[str, Any]]:
-    """Facts of the clips as they are finished; stops handing out clips when the stop file exists."""
-    pending = (job for job in todo if not _stop_wanted())
-    context = multiprocessing.get_context("spawn")
+def _results(todo: list[Job], workers: int) -> Iterator[dict[str, Any]]:
+    """Facts of the clips as they are finished; stops handing out clips when the stop file exists.
+
+    Processes are renewed from time to time, because drivers leak. Where one is killed (out of memory, a driver's fault),
+    the clips that were under way are tried once more, each in a process of its own; a clip that fails again is named.
+    """
+    failures = 0
+    for start in range(0, len(todo), workers * _CLIPS_PER_PROCESS):
+        for job, outcome in _outcomes(todo[start : start + workers * _CLIPS_PER_PROCESS], workers):
+            if isinstance(outcome, dict):
+                yield outcome
+                continue
+            failures += 1
+            tqdm.write(f"clip {job[1].name} failed: {outcome!r}")
+            if isinstance(outcome, assets.MissingAssets) or failures > _MOST_FAILURES:
+                raise outcome
+
+
+def _outcomes(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | Exception]]:
+    """Each clip's facts, or what went wrong with it."""
+    cut_off = []
+    for job, outcome in _in_processes(jobs, workers):
+        if isinstance(outcome, BrokenProcessPool):
+            cut_off.append(job)
+        else:
+            yield job, outcome
+    for job in cut_off:
+        yield from _in_processes([job], 1)
+
+
+def _in_processes(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | Exception]]:
+    """As `_outcomes`, without a second try: all that was not finished when a process died is a BrokenProcessPool."""
     os.environ["LP_NUM_THREADS"] = "1"
-    with context.Pool(workers, initializer=_start_worker, maxtasksperchild=100) as pool:
-        running: list[Any] = []
-        failures = 0
-        while True:
-            while len(running) < workers + 1 and (job := next(pending, None)) is not None:
-                running.append(pool.apply_async(_render_and_write, (job,)))
-            if not running:
-                return
-            done = [result for result in running if result.ready()]
-            if not done:
-                time.sleep(0.05)
-            for result in done:
-                running.remove(result)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker) as pool:
+        running: dict[Future[dict[str, Any]], Job] = {}
+        waiting = deque(jobs)
+        while running or (waiting and not _stop_wanted()):
+            while waiting and len(running) <= workers and not _stop_wanted():
+                job = waiting.popleft()
                 try:
-                    yield result.get()
-                except assets.MissingAssets:
-                    raise
-                except Exception as error:
-                    failures += 1
-                    tqdm.write(f"a clip failed: {error!r}")
-                    if failures > _MOST_FAILURES:
-                        raise
+                    running[pool.submit(_render_and_write, job)] = job
+                except BrokenProcessPool as error:
+                    yield job, error
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                fault = done.exception()
+                assert fault is None or isinstance(fault, Exception)
+                yield running.pop(done), done.result() if fault is None else fault
 
 
 def contact_sheet(out: Path, rows: int = 8, columns: int = 8, outlines: bool = True) -> Path:
@@ -310,7 +356,7 @@ def write_manifest(out: Path) -> Path:
 def render_clips(
     out: Path | str,
     count: int,
-    embodiments: Sequence[str] | None = None,
+    embodiments: Sequence[str],
     seed: int = 0,
     workers: int | None = None,
     **settings: Any,
@@ -319,13 +365,13 @@ def render_clips(
 
     `settings` are fields of ClipSpec (split, width, height, frames, ...). Ctrl-C, or the file named by the
     environment variable ROBOTSEG_RENDER_STOP, ends the run cleanly; calling again goes on. A clip that
-    fails is reported and left out; raises the error when more than ten fail, MissingAssets at once.
+    fails is named and left out; raises the error when more than ten fail, MissingAssets at once.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    specs = plan(count, embodiments or names("train"), seed, **settings)
+    specs = plan(count, embodiments, seed, **settings)
     todo = [(str(out), spec) for spec in specs if not (out / "facts" / f"{spec.name}.json").exists()]
     bar = tqdm(total=count, initial=count - len(todo), unit="clip", desc=f"render {out.name}", mininterval=5)
     try:

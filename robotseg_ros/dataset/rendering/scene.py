@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import assets
-from .embodiments import Embodiment, embodiment
+from .embodiments import Embodiment, companions, embodiment
 from .textures import random_colour, random_texture
 
 Array = NDArray[np.float64]
-ROBOT_PREFIX = "r/"
+SECOND_ROBOTS = 0.12  # share of the scenes with another robot
 _PAINTS = np.array(
     [
         (0.93, 0.93, 0.93),
@@ -34,15 +34,27 @@ _PAINTS = np.array(
 )
 
 
+@dataclass(frozen=True)
+class Mounted:
+    """A robot in the world: its bodies' names begin with `prefix`, its base is at `base` (m), its links stay above
+    `floor` (m)."""
+
+    entry: Embodiment
+    prefix: str
+    base: Array
+    floor: float
+
+
 @dataclass
 class Scene:
-    """A compiled world. `labels[geom]` is the part of each geom (0 background, 1 arm, 2 gripper, 3 robot)."""
+    """A compiled world. `labels[geom]` is the part of each geom (0 background, 1 arm, 2 gripper, 3 robot).
+
+    The first of the robots is the one that is filmed.
+    """
 
     model: Any
-    entry: Embodiment
+    robots: list[Mounted]
     labels: NDArray[np.uint8]
-    base: Array
-    table_height: float
     room: float
     occluders: list[int] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
@@ -172,13 +184,13 @@ class SceneBuilder:
             self.pedestal(standing)
         return height, np.array([0.0, 0.0, standing])
 
-    def pedestal(self, height: float) -> None:
-        """A block or column under the robot's base; it counts as background."""
+    def pedestal(self, height: float, place: Any = (0.0, 0.0)) -> None:
+        """A block or column under a robot's base; it counts as background."""
         rng = self.rng
         kind = str(rng.choice(["box", "cylinder"]))
         side = rng.uniform(0.09, 0.2)
         size = (side, side, height / 2) if kind == "box" else (side, height / 2)
-        self.geom(self.spec.worldbody, kind, size, (0, 0, height / 2 - 0.001), self.material(0.3))
+        self.geom(self.spec.worldbody, kind, size, (*place, height / 2 - 0.001), self.material(0.3))
 
     def desk(self, height: float, centre: Array, half: Array, thick: float) -> None:
         """A table top of half size `half` (m) on legs or on a block."""
@@ -288,18 +300,36 @@ class SceneBuilder:
             light.specular = np.full(3, rng.uniform(0, 0.5))
             light.castshadow = bool(shadows and index == 0)
 
-    def robot(self, base: Array) -> None:
-        """The robot at its base, painted, perhaps with something in its hand."""
-        rng, spec = self.rng, assets.robot_spec(self.entry)
-        if not self.calm:
-            repaint(spec, rng)
-        frame = self.spec.worldbody.add_frame(pos=base)
-        self.spec.attach(spec, prefix=ROBOT_PREFIX, frame=frame)
+    def robot(self, base: Array, floor: float) -> Mounted:
+        """The robot to film at its base, painted, perhaps with something in its hand."""
+        mounted = self.mount(Mounted(self.entry, "r/", base, floor))
+        rng = self.rng
         if rng.uniform() < 0.35 and not self.calm:
-            grip = self.spec.site(f"{ROBOT_PREFIX}g0/grip_site")
+            grip = self.spec.site("r/g0/grip_site")
             body = grip.parent.add_body(name="held", pos=grip.pos)
             body.quat = rng.normal(size=4)
             self.thing(body, rng.uniform(0.04, 0.13), prefix="held")
+        return mounted
+
+    def second_robot(self, room: float) -> Mounted:
+        """Another robot on a pedestal of its own, behind or beside the first, turned anyhow."""
+        rng = self.rng
+        entry = embodiment(str(rng.choice(companions(self.entry))))
+        angle, away = rng.uniform(-np.pi, np.pi), min(rng.uniform(0.8, 1.4), room - 0.3)
+        height = rng.uniform(0.0, 0.9)
+        place = np.array([away * np.cos(angle), away * np.sin(angle), height])
+        if height > 0.05:
+            self.pedestal(height, place[:2])
+        return self.mount(Mounted(entry, "s/", place, height), turn=rng.uniform(-np.pi, np.pi))
+
+    def mount(self, robot: Mounted, turn: float = 0.0) -> Mounted:
+        """Adds a robot, turned about the vertical by `turn` (radians) and painted."""
+        spec = assets.robot_spec(robot.entry)
+        if not self.calm:
+            repaint(spec, self.rng)
+        frame = self.spec.worldbody.add_frame(pos=robot.base, quat=[np.cos(turn / 2), 0, 0, np.sin(turn / 2)])
+        self.spec.attach(spec, prefix=robot.prefix, frame=frame)
+        return robot
 
 
 def repaint(spec: Any, rng: np.random.Generator) -> None:
@@ -353,20 +383,20 @@ def build_scene(
     builder.clutter(height)
     occluders = builder.occluders(int(rng.integers(1, 4)) if rng.uniform() < 0.35 and not calm else 0)
     builder.lights(shadows)
-    builder.robot(base)
+    robots = [builder.robot(base, height)]
+    if rng.uniform() < SECOND_ROBOTS and not calm:
+        robots.append(builder.second_robot(room))
     model = builder.spec.compile()
     return Scene(
         model=model,
-        entry=entry,
-        labels=part_labels(model, entry),
-        base=base,
-        table_height=height,
+        robots=robots,
+        labels=part_labels(model, robots),
         room=room,
         occluders=[model.body(occluder).id for occluder in occluders],
     )
 
 
-def part_labels(model: Any, entry: Embodiment) -> NDArray[np.uint8]:
+def part_labels(model: Any, robots: list[Mounted]) -> NDArray[np.uint8]:
     """Look-up table (ngeom,) from geom id to part label, decided by the chain of bodies above each geom."""
     parts = np.zeros(model.nbody, np.uint8)
     for body in range(1, model.nbody):
@@ -374,7 +404,8 @@ def part_labels(model: Any, entry: Embodiment) -> NDArray[np.uint8]:
         while link > 0:
             chain.append(model.body(link).name)
             link = int(model.body_parentid[link])
-        if chain[0].startswith(ROBOT_PREFIX):
-            inner = [name.removeprefix(ROBOT_PREFIX) for name in chain]
-            parts[body] = assets.body_part(inner[0], inner[1:], entry)
+        for robot in robots:
+            if chain[0].startswith(robot.prefix):
+                inner = [name.removeprefix(robot.prefix) for name in chain]
+                parts[body] = assets.body_part(inner[0], inner[1:], robot.entry)
     return parts[model.geom_bodyid]
