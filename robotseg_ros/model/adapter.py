@@ -26,8 +26,8 @@ class LowRankResidual(nn.Module):
         super().__init__()
         self.down = nn.Conv2d(channels, rank, 1)
         self.up = nn.Conv2d(rank, channels, 1)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""

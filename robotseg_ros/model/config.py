@@ -27,15 +27,6 @@ class HieraTrunk:
 
 
 @dataclass(frozen=True)
-class ConvTrunk:
-    """A residual convolutional trunk for CPUs and small GPUs (`robotseg_ros.model.trunk.ConvNetTrunk`)."""
-
-    stem: int = 24
-    channels: tuple[int, ...] = (32, 64, 128, 192)
-    blocks: tuple[int, ...] = (1, 2, 3, 2)
-
-
-@dataclass(frozen=True)
 class MobileTrunk:
     """MobileNetV2 (Sandler et al. 2018, table 2), for CPUs and small GPUs (`robotseg_ros.model.trunk.MobileNetTrunk`).
 
@@ -67,7 +58,7 @@ class ModelConfig:
 
     name: str
     image_size: int
-    trunk: HieraTrunk | ConvTrunk | MobileTrunk
+    trunk: HieraTrunk | MobileTrunk
     d_model: int = 256
     attention_layers: int = 4
     attention_mlp: int = 2048
@@ -136,19 +127,6 @@ PRESETS: dict[str, ModelConfig] = {
         ModelConfig(name="robotseg_small", image_size=512, trunk=HieraTrunk()),
         ModelConfig(
             name="robotseg_nano",
-            image_size=256,
-            trunk=ConvTrunk(),
-            d_model=128,
-            attention_layers=1,
-            attention_mlp=256,
-            decoder_mlp=256,
-            iou_head_width=128,
-            num_maskmem=3,
-            max_pointers=8,
-            resize="area",
-        ),
-        ModelConfig(
-            name="robotseg_nano_mobile",
             image_size=256,
             trunk=MobileTrunk(),
             d_model=128,

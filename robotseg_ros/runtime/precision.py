@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..model import RobotSeg
-from ..model.trunk import ConvNetTrunk, ResidualBlock
+from ..model.trunk import MobileNetTrunk
 
 PRECISIONS: tuple[str, ...] = ("float32", "bfloat16")
 
@@ -25,7 +25,7 @@ def prepare(network: RobotSeg, precision: str = "float32") -> RobotSeg:
         raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
     fast = copy.deepcopy(network).eval().requires_grad_(False)
     trunk = fast.image_encoder.trunk
-    if isinstance(trunk, ConvNetTrunk):
+    if isinstance(trunk, MobileNetTrunk):
         _fold_batch_norms(trunk)
         trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision == "bfloat16":
@@ -46,17 +46,10 @@ class _Autocast(nn.Module):
         return [level.float() for level in maps]
 
 
-def _fold_batch_norms(trunk: ConvNetTrunk) -> None:
-    trunk.stem[0], trunk.stem[1] = _folded(trunk.stem[0], trunk.stem[1]), nn.Identity()
-    for block in trunk.modules():
-        if isinstance(block, ResidualBlock):
-            block.conv1, block.norm1 = _folded(block.conv1, block.norm1), nn.Identity()
-            block.conv2, block.norm2 = _folded(block.conv2, block.norm2), nn.Identity()
-            if isinstance(block.shortcut, nn.Sequential):
-                block.shortcut = _folded(block.shortcut[0], block.shortcut[1])
-
-
-def _folded(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
-    """One convolution that does what `conv` and the batch normalisation after it do."""
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    return fuse_conv_bn_eval(conv, norm)
+def _fold_batch_norms(trunk: MobileNetTrunk) -> None:
+    """Makes one convolution of each convolution and the normalisation behind it."""
+    for part in [*trunk.modules()]:
+        if isinstance(part, nn.Sequential) and isinstance(part[-1], nn.BatchNorm2d):
+            conv, norm = part
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            part[0], part[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()

@@ -11,7 +11,6 @@ import argparse
 import io
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +80,19 @@ def find_model(package: Path) -> bytes:
     return data[start:]
 
 
-def convolutions_of(trunk: MobileNetTrunk) -> Iterator[nn.Sequential]:
+def convolutions_of(trunk: MobileNetTrunk) -> list[nn.Sequential]:
     """Every convolution with its normalisation, in the order of execution."""
-    yield trunk.stem
-    for level in trunk.levels:
-        for block in level:
-            yield from (part for part in (block.expand, block.filter, block.project) if part is not None)
+    return [module for module in trunk.modules() if isinstance(module, nn.Sequential) and _is_convolution(module)]
+
+
+def _weight(layer: nn.Sequential) -> Tensor:
+    weight = layer[0].weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def _is_convolution(module: nn.Sequential) -> bool:
+    return [type(part) for part in module][:2] == [nn.Conv2d, nn.BatchNorm2d]
 
 
 @torch.no_grad()
@@ -96,15 +102,14 @@ def pretrained_trunk(model: bytes, images: Tensor) -> MobileNetTrunk:
     The detector takes pixels in [-1, 1], ours are normalised as ImageNet's: the stem takes that in.
     """
     trunk = MobileNetTrunk(MobileTrunk()).eval()
-    layers, given = list(convolutions_of(trunk)), read_convolutions(model)[: len(list(convolutions_of(trunk)))]
-    shapes = [tuple(layer[0].weight.shape) for layer in layers]
-    if [tuple(weight.shape) for weight, _ in given] != shapes:
+    layers, given = convolutions_of(trunk), read_convolutions(model)[: len(convolutions_of(trunk))]
+    if [weight.shape for weight, _ in given] != [_weight(layer).shape for layer in layers]:
         raise PretrainedError("the model's convolutions are not those of MobileNetV2 1.0")
     scale, shift = 2 * torch.tensor(STD), 2 * torch.tensor(MEAN) - 1
     stem_weight, stem_bias = given[0]
     given[0] = (stem_weight * scale[None, :, None, None], stem_bias + (stem_weight.sum((2, 3)) * shift).sum(1))
     for layer, (weight, bias) in zip(layers, given, strict=True):
-        layer[0].weight.copy_(weight)
+        _weight(layer).copy_(weight)
         _as_identity(layer[1], torch.zeros_like(bias), torch.ones_like(bias), bias)
     _calibrate(trunk, layers, given, normalised(images))
     return trunk

@@ -72,6 +72,7 @@ class BatchSource(Dataset):
         count = (schedule.video_batch if request.video else schedule.image_batch) // request.peers
         rng = np.random.default_rng((self.settings.seed, request.step, request.rank, 0))
         usable = self.cache.clips[: request.clip_count]
+        usable = [clip for clip in usable if clip.length > max(order)] or usable
         made = [self._clip(rng, usable, max(order) + 1, stride, request.side) for _ in range(count)]
         images, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*made, strict=True))
         return Batch(request.step, request.video, images, labels, order)

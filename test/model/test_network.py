@@ -10,7 +10,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from robotseg_ros.model import MemoryEntry, MemoryView, ModelConfig, Prompt, RobotSeg, preset
-from robotseg_ros.model.config import ConvTrunk, HieraTrunk
+from robotseg_ros.model.config import HieraTrunk, MobileTrunk
 from robotseg_ros.model.mask_decoder import choose_mask, stability
 
 NANO = preset("robotseg_nano")
@@ -38,7 +38,9 @@ def _view(entry: MemoryEntry) -> MemoryView:
     [
         NANO,
         dataclasses.replace(NANO, image_size=160, d_model=64, num_maskmem=2),
-        dataclasses.replace(NANO, trunk=ConvTrunk(stem=8, channels=(8, 16, 24, 32), blocks=(1, 1, 1, 1))),
+        dataclasses.replace(
+            NANO, trunk=MobileTrunk(8, (((1, 8, 1),), ((2, 8, 1),), ((2, 16, 1),), ((2, 24, 1),), ((2, 32, 1),)))
+        ),
         SMALL_HIERA,
     ],
 )

@@ -25,7 +25,7 @@ def test_depth_counts_blocks_from_the_trunks_end():
 
 
 def test_every_parameter_is_in_one_group_with_its_rate():
-    network = RobotSeg(preset("robotseg_nano_mobile"))
+    network = RobotSeg(preset("robotseg_nano"))
     settings = OptimiserSettings(rates={"image_encoder.trunk": 0.1, "sam_prompt_encoder": 0.0}, layer_decay=0.9)
     optimiser = build_optimiser([network], settings)
     grouped = [parameter for group in optimiser.param_groups for parameter in group["params"]]
