@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("robotseg_ros.cli.evaluate", "score masks against the truth"),
     "render": Command("robotseg_ros.cli.render", "render clips of robots with true masks", "render"),
     "train": Command("robotseg_ros.cli.train", "train a model", "train"),
+    "experiment": Command("robotseg_ros.cli.experiment", "what a part, a loss or a prompt is worth", "train"),
     "doctor": Command("robotseg_ros.cli.doctor", "what is installed here, what works and what to do"),
 }
 

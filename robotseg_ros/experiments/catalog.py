@@ -1,0 +1,163 @@
+"""The experiments by name. Each asks one question and answers it with a table and a plot."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..dataset.clip import Frame
+from ..evaluation.protocol import SETTINGS, Segmenter
+from ..model import RobotSeg
+from . import variants
+from .measure import Measured, NamedClip, measure, plain_stream, read_clips
+from .report import Outcome, part_rows, seed_rows
+from .streams import WrongFirstMask, covered, to_and_fro
+from .trained import LOSSES, ShortRuns
+
+LONG, COVERED_FROM, COVERED_FOR = 60, 15, 15
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an experiment works with. clips: the folder of rendered splits (`seen`, `val`, `heldout`, `hard`)."""
+
+    network: RobotSeg
+    clips: Path
+    limit: int | None
+    runs: ShortRuns
+
+    def split(self, name: str) -> list[NamedClip]:
+        """Clips of a split. Raises ValueError where it was not rendered."""
+        return read_clips(self.clips / name, self.limit)
+
+    @cached_property
+    def seen(self) -> list[NamedClip]:
+        """The training embodiments in scenes that were not trained on."""
+        return self.split("seen")
+
+
+def structure(context: Context) -> Outcome:
+    """What SEMA's edges and structure branch are worth to the trained network."""
+    changes: dict[str, variants.Variant] = {
+        "SEMA": variants.unchanged,
+        "edges off": variants.without_edges,
+        "structure off": variants.without_structure,
+    }
+    return _varied(context, changes, "SEMA's edges and structure branch, taken away after training")
+
+
+def object_tokens(context: Context) -> Outcome:
+    """What the RPG's object tokens and the class tokens are worth to the trained network."""
+    changes: dict[str, variants.Variant] = {
+        "class + object": variants.unchanged,
+        "noise for objects": variants.noise_for_objects,
+        "class alone": variants.class_token_alone,
+        "objects alone": variants.object_tokens_alone,
+    }
+    return _varied(context, changes, "The prompts of RPG, replaced after training")
+
+
+def _varied(context: Context, changes: dict[str, variants.Variant], title: str) -> Outcome:
+    measured = [measure(label, change(context.network), context.seen) for label, change in changes.items()]
+    return _titled(part_rows(measured), title)
+
+
+def prompts(context: Context) -> Outcome:
+    """Generated prompts against clicks and boxes from the ground truth."""
+    measured = [measure(name, context.network, context.seen, setting) for name, setting in SETTINGS.items()]
+    return _titled(part_rows(measured), "Generated prompts against clicks and boxes from the ground truth")
+
+
+def embodiments(context: Context) -> Outcome:
+    """Robots that were trained on, and robots that never were."""
+    measured = [measure(split, context.network, context.split(split)) for split in ("seen", "val", "heldout", "hard")]
+    return _titled(part_rows(measured), "Embodiments: trained on (seen), never trained on (val, heldout, hard)")
+
+
+def corrupted_mask(context: Context) -> Outcome:
+    """How a damaged first mask lives on in memory: J of the robot by frame, over long clips."""
+
+    def wrong(network: RobotSeg, frames: Sequence[Frame]) -> Segmenter:
+        return WrongFirstMask(plain_stream(network, frames), frames[0], shift=0.1)
+
+    measured = [
+        measure("automatic", context.network, context.seen, change=_long),
+        measure("damaged first mask", context.network, context.seen, make=wrong, change=_long),
+    ]
+    return _by_frame(measured, "A first mask that is moved by a tenth of the frame and half cut away")
+
+
+def occlusion(context: Context) -> Outcome:
+    """Whether the masks come back after frames in which nothing can be seen."""
+
+    def hidden(frames: Sequence[Frame]) -> list[Frame]:
+        return covered(_long(frames), COVERED_FROM, COVERED_FOR)
+
+    measured = [
+        measure("undisturbed", context.network, context.seen, change=_long),
+        measure(f"nothing to see for {COVERED_FOR} frames", context.network, context.seen, change=hidden),
+    ]
+    return _by_frame(measured, f"{COVERED_FOR} frames without a view, from frame {COVERED_FROM} on")
+
+
+def losses(context: Context) -> Outcome:
+    """First-frame supervision with and without each of LET's losses: short runs from the same start, several seeds."""
+    groups = _trained(context, LOSSES, _same)
+    return _titled(seed_rows(groups), f"LET's losses left out: {context.runs.steps} steps from the same start")
+
+
+def drift(context: Context) -> Outcome:
+    """Drift over long clips, of networks trained with and without the cycle loss."""
+    conditions = {label: LOSSES[label] for label in ("all losses", "no cycle")}
+    groups = _trained(context, conditions, _long)
+    outcome = _by_frame([Measured(label, sum((run.clips for run in runs), [])) for label, runs in groups.items()], "")
+    return _titled(outcome, f"Drift over {LONG} frames with and without the cycle loss")
+
+
+def _trained(
+    context: Context, conditions: dict[str, dict[str, float]], change: Callable[[Sequence[Frame]], list[Frame]]
+) -> dict[str, list[Measured]]:
+    groups: dict[str, list[Measured]] = {}
+    for seed in range(1, context.runs.seeds + 1):
+        for label, changed in conditions.items():
+            network = context.runs.train(copy.deepcopy(context.network), label, seed, changed)
+            groups.setdefault(label, []).append(measure(f"{label} {seed}", network, context.seen, change=change))
+    return groups
+
+
+def _same(frames: Sequence[Frame]) -> list[Frame]:
+    return list(frames)
+
+
+def _long(frames: Sequence[Frame]) -> list[Frame]:
+    return to_and_fro(frames, LONG)
+
+
+def _by_frame(measured: list[Measured], title: str) -> Outcome:
+    """J of the robot at the beginning, in the middle and at the end, and by frame in the plot."""
+    curves = {entry.label: entry.j_by_frame("robot") for entry in measured}
+    places = [1, COVERED_FROM - 1, COVERED_FROM + COVERED_FOR, COVERED_FROM + COVERED_FOR + 5, LONG - 1]
+    rows = [[label, *(f"{100 * values[place]:.1f}" for place in places)] for label, values in curves.items()]
+    return Outcome(title, ["J of the robot, percent", *(f"frame {place}" for place in places)], rows, curves)
+
+
+def _titled(outcome: Outcome, title: str) -> Outcome:
+    outcome.title = title
+    return outcome
+
+
+EXPERIMENTS: dict[str, Callable[[Context], Outcome]] = {
+    "structure": structure,
+    "object-tokens": object_tokens,
+    "prompts": prompts,
+    "embodiments": embodiments,
+    "corrupted-mask": corrupted_mask,
+    "occlusion": occlusion,
+    "losses": losses,
+    "drift": drift,
+}
+TRAINED = ("losses", "drift")
+"""Those that train networks first, and take long."""

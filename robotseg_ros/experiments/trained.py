@@ -1,0 +1,65 @@
+"""Experiments that train: the same short run with one of the losses left out, over several seeds."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..model import RobotSeg, load_checkpoint
+from ..training.settings import LossSettings, TrainSettings, read_settings
+from ..training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+LOSSES: dict[str, dict[str, float]] = {
+    "all losses": {},
+    "no cycle": {"cycle": 0.0},
+    "no semantic": {"semantic": 0.0},
+    "no patch": {"patch": 0.0},
+    "no structure": {"structure": 0.0},
+    "first frame alone": {"cycle": 0.0, "semantic": 0.0, "patch": 0.0, "structure": 0.0},
+}
+"""Conditions of the experiment `losses`: what each sets to zero."""
+
+
+@dataclass(frozen=True)
+class ShortRuns:
+    """How the networks of an experiment are trained: a configuration, its start, and how long."""
+
+    config: Path
+    checkpoint: Path
+    steps: int
+    seeds: int
+    folder: Path
+
+    def settings(self, label: str, seed: int, losses: dict[str, float]) -> TrainSettings:
+        """The configuration with these losses, for so many steps, into a folder of its own."""
+        base = read_settings(self.config)
+        schedule = replace(base.schedule, max_minutes=None, steps=self.steps, epoch_steps=self.steps, val_clips=0)
+        return replace(
+            base,
+            initial_checkpoint=str(self.checkpoint),
+            output=str(self.folder / f"{label.replace(' ', '_')}_{seed}"),
+            seed=seed,
+            schedule=schedule,
+            losses=_with(base.losses, losses),
+        )
+
+    def train(self, network: RobotSeg, label: str, seed: int, losses: dict[str, float]) -> RobotSeg:
+        """`network` with the weights of the run; a run that was finished before is not repeated, a begun one goes on."""
+        settings = self.settings(label, seed, losses)
+        output = Path(settings.output)
+        done = output / "finished"
+        if not done.exists():
+            log.info("training %s, seed %d: %d steps in %s", label, seed, self.steps, output)
+            if Trainer(settings, resume=(output / "state.pt").exists()).run().finished:
+                done.touch()
+            else:
+                raise KeyboardInterrupt
+        load_checkpoint(network, output / "weights.safetensors")
+        return network
+
+
+def _with(losses: LossSettings, changed: dict[str, float]) -> LossSettings:
+    return replace(losses, **changed)

@@ -1,0 +1,129 @@
+"""Experiments on tiny clips and a random network: the conditions differ where they should, files are written."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from robotseg_ros.cli.main import main
+from robotseg_ros.dataset.clip import Frame
+from robotseg_ros.experiments import variants
+from robotseg_ros.experiments.catalog import EXPERIMENTS
+from robotseg_ros.experiments.streams import covered, damaged, to_and_fro
+from robotseg_ros.model import PARTS, build_network
+from robotseg_ros.streaming import StreamSegmenter
+
+
+def frames(count: int = 3) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((48, 64), bool)
+    mask[10:40, 20:50] = True
+    true = dict.fromkeys(PARTS, mask)
+    return [Frame(i, i, rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), true) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build_network("robotseg_nano")
+
+
+def scores(network, count=3):
+    """What a short stream ends with; noise shows no robot, so that its masks would all be empty."""
+    stream = StreamSegmenter(network, parts=PARTS)
+    outputs = [stream.step(frame.image) for frame in frames(count)]
+    return np.array([(outputs[-1].object_score[part], outputs[-1].predicted_iou[part]) for part in PARTS])
+
+
+def test_every_variant_changes_the_outcome_and_leaves_the_network_as_it_was(network):
+    before = scores(network)
+    for change in (
+        variants.without_edges,
+        variants.without_structure,
+        variants.noise_for_objects,
+        variants.class_token_alone,
+        variants.object_tokens_alone,
+    ):
+        assert not np.array_equal(scores(change(network)), before), change.__name__
+        assert np.array_equal(scores(network), before), change.__name__
+    assert variants.unchanged(network) is network
+
+
+def test_long_clips_have_no_cut():
+    names = [frame.image[0, 0, 0] for frame in frames()]
+    long = to_and_fro(frames(), 8)
+    assert [frame.image[0, 0, 0] for frame in long] == [names[i] for i in (0, 1, 2, 1, 0, 1, 2, 1)]
+    assert [frame.index for frame in long] == list(range(8))
+
+
+def test_covered_frames_show_nothing_and_are_not_scored():
+    hidden = covered(frames(4), 1, 2)
+    assert [frame.masks is None for frame in hidden] == [False, True, True, False]
+    assert np.ptp(hidden[1].image) == 0
+
+
+def test_a_damaged_mask_is_moved_and_halved():
+    mask = frames()[0].masks["arm"]
+    wrong = damaged(mask, 0.1)
+    assert 0.3 < wrong.sum() / mask.sum() < 0.7 and (wrong & ~mask).any()
+
+
+def write_split(root, name):
+    for index, frame in enumerate(frames()):
+        folders = [root / "image" / name, *(root / "mask_gt" / name / part for part in ("000", "001", "002"))]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folders[0] / f"{index:05d}.jpg"), frame.image)
+        for folder in folders[1:]:
+            cv2.imwrite(str(folder / f"{index:05d}.png"), frame.masks["arm"].astype(np.uint8) * 255)
+
+
+def test_the_command_lists_runs_and_refuses(tmp_path, capsys):
+    assert main(["experiment"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in EXPERIMENTS)
+    assert main(["experiment", "structure", "--clips", str(tmp_path)]) == 2
+    assert "no clips" in capsys.readouterr().err
+    assert main(["experiment", "nothing"]) == 2 and main(["experiment", "losses"]) == 2
+    assert "--start" in capsys.readouterr().err
+    write_split(tmp_path / "seen", "clip")
+    out = tmp_path / "out"
+    assert main(["experiment", "structure", "--clips", str(tmp_path), "-o", str(out), "--device", "cpu"]) == 0
+    assert "| SEMA |" in capsys.readouterr().out
+    assert {path.name for path in (out / "structure").iterdir()} == {"table.md", "table.csv", "plot.png"}
+    assert cv2.imread(str(out / "structure" / "plot.png")) is not None
+
+
+def test_a_loss_is_left_out_over_two_seeds_and_nothing_is_trained_twice(tmp_path, capsys, monkeypatch):
+    for split in ("seen", "train"):
+        write_split(tmp_path / split, "clip")
+    monkeypatch.setattr("robotseg_ros.training.clip_cache.SETTLED_SECONDS", -1.0)
+    config = tmp_path / "let.yaml"
+    config.write_text(f"""
+model: robotseg_nano
+data:
+  {{train: {tmp_path}/train, val: {tmp_path}/none, cache: {tmp_path}/cache, frame_width: 64, frame_height: 48, workers: 0}}
+clips: {{palindrome_frames: 3}}
+schedule: {{steps: 1, sides: [[0.0, 64]], image_fraction: 0.0, video_every: 1, video_batch: 1, warmup_steps: 1}}
+compute: {{threads: 1}}
+""")
+    monkeypatch.setattr("robotseg_ros.experiments.catalog.LOSSES", {"all losses": {}, "no patch": {"patch": 0.0}})
+    from robotseg_ros.model import model_info
+
+    command = ["experiment", "losses", "--clips", str(tmp_path), "-o", str(tmp_path / "out"), "--config", str(config)]
+    command += [
+        "--start",
+        str(model_info("robotseg_nano").checkpoint),
+        "--steps",
+        "1",
+        "--seeds",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    assert main(command) == 0
+    assert "| no patch |" in capsys.readouterr().out
+    weights = sorted((tmp_path / "out" / "runs").glob("*/weights.safetensors"))
+    assert len(weights) == 4
+    times = [path.stat().st_mtime_ns for path in weights]
+    assert main(command) == 0 and [path.stat().st_mtime_ns for path in weights] == times
