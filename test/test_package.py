@@ -38,6 +38,7 @@ PROVIDERS: dict[str, tuple[str | None, str | None]] = {
     "sam2": ("sam2", None),
     "scipy": ("scipy", None),
     "skimage": ("scikit-image", None),
+    "tf2_ros": (None, "tf2_ros_py"),
     "tflite": ("tflite", None),
     "torch": ("torch", "python3-pytorch-pip"),
     "tqdm": ("tqdm", "python3-tqdm"),
@@ -169,6 +170,7 @@ def test_the_status_message_says_what_was_agreed() -> None:
 
 def test_the_prompt_service_says_what_was_agreed() -> None:
     assert fields(ROOT / "srv" / "Prompt.srv") == [
+        "string camera",
         "string part",
         "float32[] points_x",
         "float32[] points_y",

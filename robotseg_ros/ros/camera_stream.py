@@ -1,35 +1,38 @@
-"""One camera's way through the node: subscription, mailbox, segmenter with its memory, outputs and counters.
+"""One camera in the node: subscription, mailbox, segmenter with its memory, outputs and counters.
 
-The executor's thread opens, closes and fills the mailbox; everything else happens in the inference thread.
+The executor's thread opens, closes and fills the mailbox; everything else happens in the inference thread, where
+`batching` takes the images of all cameras through the network.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
-import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..imaging import ImageError, Rgb
 from ..msg import SegmentationStatus
-from ..streaming import Segmentation, StreamSegmenter
+from ..streaming import Segmentation
 from ..streaming.prompts import frame_prompt
-from .compatibility import overridable, reliability_name
+from .compatibility import reliability_name
 from .continuity import Continuity
 from .conversions import describe, nanoseconds, rgb_of
+from .endpoints import Events, subscribe
 from .latest import Latest
+from .loaded_model import LoadedModel
 from .parameters import Settings
 from .publishing import Outputs
+from .self_filter import SelfFilter
 from .statistics import StreamStatistics
 from .throttled_log import ThrottledLog
-from .worker import Worker
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class Arrival:
     received: float
 
 
+@dataclass(frozen=True)
+class Frame:
+    """An image ready for the network."""
+
+    arrival: Arrival
+    rgb: Rgb
+    stamp: int  # in nanoseconds; 0: none
+    decode_ms: float
+
+
 class CameraStream:
     """A camera by its name ('' for the only one): made at configure, open while the node is active."""
 
@@ -47,26 +60,29 @@ class CameraStream:
         self,
         node: Node,
         name: str,
-        model: str,
-        segmenter: StreamSegmenter,
+        model: LoadedModel,
         settings: Settings,
-        worker: Worker,
+        ready: threading.Condition,
+        filter_ready: threading.Condition,
     ) -> None:
+        """`ready` is notified when an image comes, `filter_ready` for the self filter; the settings are this camera's."""
         self.name = name
-        self.latest: Latest[Arrival] = Latest(worker.ready)
+        self.latest: Latest[Arrival] = Latest(ready)
         self.statistics = StreamStatistics()
         self.paused = False
+        self.segmenter = model.new_stream(settings)
         self.object_scores: dict[str, float] = {}  # of the last frame
         self._node = node
         self._model = model
-        self._segmenter = segmenter
         self._settings = settings
         self._log = ThrottledLog(node.get_logger())
         self._prefix = f"{name}/" if name else ""
         self._outputs = Outputs(node, self._prefix, settings.parts)
+        self.self_filter = SelfFilter(node, self._prefix, settings, filter_ready)
         self._continuity = Continuity()
         self._frame = 0
         self._subscription: Subscription | None = None
+        self._events: Events | None = None
 
     # Executor's thread
 
@@ -101,23 +117,23 @@ class CameraStream:
         """Whether it is subscribed to its images."""
         return self._subscription is not None
 
+    @property
+    def lost(self) -> int:
+        """Images that the middleware says were sent and never arrived, since it was opened."""
+        return self._events.lost if self._events is not None else 0
+
     def open(self) -> None:
         """Subscribes and counts from zero."""
         self.statistics.restart()
         self.latest.clear()
-        self._subscription = self._node.create_subscription(
-            self._message_type,
-            self.topic,
-            self.receive,
-            QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=overridable(),
-        )
+        self._subscription, self._events = subscribe(self._node, self._message_type, self.topic, self.receive, depth=1)
 
     def close(self) -> None:
         """Unsubscribes and forgets the image that waits; one in work is still published."""
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+        self.self_filter.close()
         self.latest.clear()
 
     def receive(self, message: Image | CompressedImage) -> None:
@@ -131,51 +147,89 @@ class CameraStream:
         self.close()
         self.latest.close()
         self._outputs.destroy()
+        self.self_filter.destroy()
 
     # Inference thread
 
-    def process(self, arrival: Arrival) -> None:
-        """Decodes, segments and publishes one image; what is wrong with it is logged and counted."""
+    def take(self) -> Arrival | None:
+        """The newest image, or None."""
+        return self.latest.take()
+
+    def prepare(self, arrival: Arrival) -> Frame | None:
+        """Decodes an image and makes the stream ready for it. What is wrong with it is logged and counted: None then."""
         started = time.perf_counter()
         rgb = self._decode(arrival.message)
         if rgb is None:
-            return
+            return None
         decode_ms = (time.perf_counter() - started) * 1e3
-        header = arrival.message.header
-        reason = self._continuity.break_before((rgb.shape[0], rgb.shape[1]), nanoseconds(header.stamp))
+        stamp = nanoseconds(arrival.message.header.stamp)
+        reason = self._continuity.break_before((rgb.shape[0], rgb.shape[1]), stamp)
         if reason is not None:
             self.restart(reason)
-        segmentation = self._segment(rgb)
-        if segmentation is not None:
-            segmentation_timings = {"decode": decode_ms, **segmentation.timings}
-            self._publish(arrival, rgb, segmentation, segmentation_timings)
-            self._frame += 1
+        try:
+            self.segmenter.admit(rgb)
+        except ValueError as error:  # a prompt that does not fit this image: it is dropped, and the stream as it was
+            self._log.error(f"{self.topic}: {error}")
+        return Frame(arrival, rgb, stamp, decode_ms)
+
+    def publish(self, frame: Frame, segmentation: Segmentation, batch: int) -> None:
+        """Gives out what came of a frame that went through the network with those of other cameras, `batch` in all."""
+        header = frame.arrival.message.header
+        started = time.perf_counter()
+        self._outputs.publish_masks(header, segmentation)
+        self.self_filter.publish(header, segmentation.masks)
+        timings = {"decode": frame.decode_ms, **segmentation.timings}
+        timings["publish"] = (time.perf_counter() - started) * 1e3
+        latency_ms = self.statistics.published(frame.arrival.received, batch)
+        self.object_scores = dict(segmentation.object_score)
+        self._outputs.publish_status(lambda: self._status(frame, segmentation, timings, latency_ms))
+        self._outputs.publish_overlay(header, frame.rgb, segmentation, self._settings.overlay_alpha)
+        self._frame += 1
+
+    def fail(self, what: str) -> None:
+        """Counts a frame that was lost to an exception, and forgets the memory, which may be the cause."""
+        if self._node.context.ok():  # most things fail while the process is being ended
+            self.statistics.add("failed")
+            self._log.error(f"{self.topic}: {what}")
+            self.restart("the last image failed")
 
     def apply(self, settings: Settings) -> None:
         """Takes over the settings that may change while running."""
         self._settings = settings
-        self._segmenter.parts = settings.parts
-        self._segmenter.mask_threshold = settings.mask_threshold
+        self.segmenter.parts = settings.parts
+        self.segmenter.mask_threshold = settings.mask_threshold
         self._outputs.set_parts(settings.parts)
+        self.self_filter.apply(settings)
 
     def restart(self, reason: str) -> None:
         """Forgets all that was seen: the next image is the first."""
-        self._segmenter.reset()
+        self.segmenter.reset()
         self._frame = 0
         self.statistics.add("resets")
         self._log.warning(f"{self.topic}: stream starts anew: {reason}")
 
     def forget(self) -> None:
         """Like `restart`, for the end of an activation, which counts and reports nothing."""
-        self._segmenter.reset()
+        self.segmenter.reset()
         self._continuity = Continuity()
         self._frame = 0
 
-    def prompt(self, part: str, **arguments: Any) -> None:
-        """Tells the segmenter what `part` is in the coming image. Raises `ValueError`."""
-        if self._continuity.size is not None:
+    def prompt(self, part: str, stamp: int, **arguments: Any) -> str:
+        """Tells the segmenter what `part` is in the image of that stamp, in nanoseconds (0: the coming one), and says which
+        image it takes. Raises `ValueError`."""
+        kept = self.segmenter.keeps(stamp)
+        if not kept and self._continuity.size is not None:
             frame_prompt(**arguments).check_fits(*self._continuity.size)
-        self._segmenter.prompt(part, **arguments)
+        self.segmenter.prompt(part, stamp=stamp, **arguments)
+        if kept:
+            return "applied to the image of that stamp"
+        return "the image of that stamp is not kept: applied to the next one" if stamp else "applied to the next image"
+
+    def segment_alone(self, rgb: Rgb, parts: Sequence[str]) -> Segmentation:
+        """One image by the camera's model and, where none are named, its parts; its memory is not touched. Raises
+        `ValueError`."""
+        settings = replace(self._settings, parts=tuple(parts) or self._settings.parts, prompt_history=0)
+        return self._model.new_stream(settings).step(rgb)
 
     def _decode(self, message: Image | CompressedImage) -> Rgb | None:
         try:
@@ -185,43 +239,15 @@ class CameraStream:
             self._log.error(f"{self.topic}: refused {describe(message)}: {error}")
             return None
 
-    def _segment(self, rgb: Rgb) -> Segmentation | None:
-        """One step of the segmenter. An exception in it costs this frame and the memory, not the node."""
-        try:
-            return self._step(rgb)
-        except Exception:
-            self.statistics.add("failed")
-            self._log.error(f"{self.topic}: segmentation failed:\n{traceback.format_exc()}")
-            self.restart("segmentation failed")
-            return None
-
-    def _step(self, rgb: Rgb) -> Segmentation:
-        try:
-            return self._segmenter.step(rgb)
-        except ValueError as error:  # a prompt that does not fit this image: it is dropped, and the stream as it was
-            self._log.error(f"{self.topic}: {error}")
-            return self._segmenter.step(rgb)
-
-    def _publish(self, arrival: Arrival, rgb: Rgb, segmentation: Segmentation, timings: dict[str, float]) -> None:
-        header = arrival.message.header
-        started = time.perf_counter()
-        self._outputs.publish_masks(header, segmentation)
-        timings["publish"] = (time.perf_counter() - started) * 1e3
-        latency_ms = self.statistics.published(arrival.received)
-        self.object_scores = dict(segmentation.object_score)
-        self._outputs.publish_status(lambda: self._status(arrival, segmentation, timings, latency_ms))
-        self._outputs.publish_overlay(header, rgb, segmentation, self._settings.overlay_alpha)
-
     def _status(
-        self, arrival: Arrival, segmentation: Segmentation, timings: dict[str, float], latency_ms: float
+        self, frame: Frame, segmentation: Segmentation, timings: dict[str, float], latency_ms: float
     ) -> SegmentationStatus:
-        header = arrival.message.header
         parts = list(segmentation.masks)
         counts = self.statistics.counts
         scores = [float(segmentation.object_score[part]) for part in parts]
         return SegmentationStatus(
-            header=header,
-            model=self._model,
+            header=frame.arrival.message.header,
+            model=self._model.name,
             parts=parts,
             present=[score > 0.0 for score in scores],
             object_score=scores,
@@ -234,7 +260,7 @@ class CameraStream:
             rejected=counts.rejected,
             resets=counts.resets,
             latency_ms=latency_ms,
-            age_ms=self._age_ms(nanoseconds(header.stamp)),
+            age_ms=self._age_ms(frame.stamp),
             stage_names=list(timings),
             stage_ms=[float(value) for value in timings.values()],
         )

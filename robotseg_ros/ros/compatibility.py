@@ -5,13 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible, qos_policy_name_from_kind
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks as PublisherEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks as SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks as PublisherEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks as SubscriptionEventCallbacks
+
+UnsupportedEventTypeError: type[Exception] = rclpy_implementation.UnsupportedEventTypeError
+"""What creating a publisher or subscription raises where the middleware does not know an event."""
 
 
-def overridable() -> QoSOverridingOptions:
-    """QoS that users override the standard way: `qos_overrides./topic.subscription.reliability: reliable`."""
-    return QoSOverridingOptions.with_default_policies()
+def policy_name(event: Any) -> str:
+    """The policy that an event of an incompatible QoS is about, such as RELIABILITY."""
+    return str(qos_policy_name_from_kind(event.last_policy_kind))
+
+
+def incompatibility(offered: QoSProfile, asked: QoSProfile) -> str:
+    """Why a publisher's messages cannot reach a subscription, empty where they can or where it cannot be told."""
+    verdict, reason = qos_check_compatible(offered, asked)
+    return str(reason).removeprefix("ERROR: ").strip() if verdict == QoSCompatibility.ERROR else ""
 
 
 def steady_clock() -> Clock:
@@ -34,6 +51,17 @@ def cv_bridge() -> Any | None:
     except (ImportError, AttributeError):
         return None
     return CvBridge()
+
+
+def transform_buffer(node: Node) -> Any | None:
+    """A tf2 buffer that listens to /tf and /tf_static, or None where tf2_ros is not installed (the wheels lack it)."""
+    try:
+        from tf2_ros import Buffer, TransformListener
+    except ImportError:
+        return None
+    buffer = Buffer()
+    buffer.listener = TransformListener(buffer, node)  # kept alive by what it fills
+    return buffer
 
 
 def reliability_name(endpoint: Any) -> str:

@@ -75,6 +75,11 @@ def grey_image(header: Header, pixels: NDArray[np.uint8]) -> Image:
     return _image(header, pixels, "mono8", 1)
 
 
+def mask_image(header: Header, mask: NDArray[np.bool_]) -> Image:
+    """bool (H, W) as mono8, 0 or 255."""
+    return grey_image(header, mask.view(np.uint8) * np.uint8(255))
+
+
 def rgb_image(header: Header, pixels: Rgb) -> Image:
     """uint8 (H, W, 3) as rgb8."""
     return _image(header, pixels, "rgb8", 3)

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from .camera_stream import CameraStream
 from .compatibility import reliability_name
 from .loaded_model import LoadedModel
+from .pipeline import Pipeline
 from .throttled_log import ThrottledLog
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -29,23 +30,21 @@ class Diagnostics:
         self._bad: dict[str, int] = {}  # images that could not be segmented up to the last report, by camera
         self.failure = ""  # why the last transition failed
 
-    def publish(self, state: str, model: LoadedModel | None, streams: Sequence[CameraStream]) -> None:
+    def publish(self, state: str, pipeline: Pipeline | None) -> None:
         """One array with everything as it is now."""
-        array = DiagnosticArray(status=[self._of_model(state, model), *(self._of_stream(s) for s in streams)])
+        models = pipeline.models if pipeline is not None else []
+        streams = pipeline.streams if pipeline is not None else []
+        array = DiagnosticArray(status=[*self._of_models(state, models), *(self._of_stream(s) for s in streams)])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _of_model(self, state: str, model: LoadedModel | None) -> DiagnosticStatus:
-        values = {"state": state}
-        if model is not None:
-            values |= {
-                "model": model.name,
-                "device": str(model.device),
-                "load_s": f"{model.load_s:.2f}",
-                "warm_up_frame_ms": f"{model.frame_ms:.1f}",
-            }
+    def _of_models(self, state: str, models: Sequence[LoadedModel]) -> list[DiagnosticStatus]:
+        """One status, also without a model, and one per model where cameras have models of their own."""
         level, message = (ERROR, self.failure) if self.failure else (OK, state)
-        return self._status("model", level, message, values)
+        if len(models) <= 1:
+            of_model = models[0].described() if models else {}
+            return [self._status("model", level, message, {"state": state} | of_model)]
+        return [self._status(f"model {m.name}", level, message, {"state": state} | m.described()) for m in models]
 
     def _of_stream(self, stream: CameraStream) -> DiagnosticStatus:
         statistics = stream.statistics
@@ -58,14 +57,18 @@ class Diagnostics:
             "output_hz": f"{rate_out:.1f}",
             "received": str(counts.received),
             "processed": str(counts.processed),
+            "lost": str(stream.lost),
             "dropped": str(stream.latest.dropped),
             "rejected": str(counts.rejected),
             "failed": str(counts.failed),
             "resets": str(counts.resets),
             "latency_p50_ms": f"{median:.1f}",
             "latency_p95_ms": f"{high:.1f}",
+            "cameras_per_network_call": f"{statistics.batch():.1f}",
             "last_image_age_s": f"{statistics.silence():.1f}",
         }
+        for topic in stream.self_filter.topics:
+            values |= topic.described()
         values |= {f"object_score_{part}": f"{score:.2f}" for part, score in stream.object_scores.items()}
         level, message = self._judge(stream, rate_out)
         return self._status(stream.name or "camera", level, message, values)

@@ -12,7 +12,7 @@ import torch
 
 from ..model import RobotSeg, load_model, model_info
 from ..runtime import prepare, select_device
-from ..streaming import StreamSegmenter
+from ..streaming import StreamSegmenter, step_together
 from .parameters import Settings
 
 # The second frame is the first one that reads the memory.
@@ -28,7 +28,16 @@ class LoadedModel:
     name: str
     device: torch.device
     load_s: float
-    frame_ms: float  # of the last frame of the warm-up
+    frame_ms: float  # of the last frame of the warm-up, alone
+
+    def described(self) -> dict[str, str]:
+        """For the diagnostics."""
+        return {
+            "model": self.name,
+            "device": str(self.device),
+            "load_s": f"{self.load_s:.2f}",
+            "warm_up_frame_ms": f"{self.frame_ms:.1f}",
+        }
 
     def new_stream(self, settings: Settings) -> StreamSegmenter:
         """A segmenter with its own memory on the shared network."""
@@ -37,11 +46,12 @@ class LoadedModel:
             parts=settings.parts,
             mask_threshold=settings.mask_threshold,
             fill_hole_area=self.network.config.fill_hole_area,
+            history=settings.prompt_history,
         )
 
 
-def load(settings: Settings, wanted: Callable[[], bool]) -> LoadedModel:
-    """Builds, places and warms up the network; leaves off warming up once it is not `wanted` any more.
+def load(settings: Settings, cameras: int, wanted: Callable[[], bool]) -> LoadedModel:
+    """Builds, places and warms up the network for so many cameras; leaves off once it is not `wanted` any more.
 
     Called in the thread that will use it: CUDA's handles and OpenMP's workers belong to a thread.
     Raises `ValueError` or `OSError` for settings that cannot be met.
@@ -51,16 +61,21 @@ def load(settings: Settings, wanted: Callable[[], bool]) -> LoadedModel:
     network = load_model(settings.model, settings.checkpoint or None, device)
     name = model_info(settings.model).name
     model = LoadedModel(prepare(network, settings.precision), name, device, 0.0, 0.0)
-    stream = model.new_stream(settings)
-    frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+    # A GPU chooses its kernels anew for every number of images; a CPU has nothing to choose.
+    for together in range(cameras, 0, -1) if device.type == "cuda" else (1,):
+        _warm_up(model, [model.new_stream(settings) for _ in range(together)], wanted)
+    model.load_s = time.monotonic() - started
+    return model
+
+
+def _warm_up(model: LoadedModel, streams: list[StreamSegmenter], wanted: Callable[[], bool]) -> None:
+    frames = [np.zeros((*WARM_UP_SIZE, 3), np.uint8)] * len(streams)
     for _ in range(WARM_UP_FRAMES):
         if not wanted():
             break
         before = time.monotonic()
-        stream.step(frame)
+        step_together(streams, frames, [0] * len(streams))
         model.frame_ms = (time.monotonic() - before) * 1e3
-    model.load_s = time.monotonic() - started
-    return model
 
 
 def release(device: torch.device) -> None:

@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from concurrent.futures import CancelledError, TimeoutError
-from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from std_srvs.srv import SetBool, Trigger
 
-from ..srv import Prompt
 from . import parameters
-from .camera_stream import CameraStream
 from .compatibility import steady_clock
 from .diagnostics import Diagnostics
-from .loaded_model import LoadedModel, load, release
 from .parameters import ParameterError
-from .prompting import prompt_arguments
+from .pipeline import FRAME_PATIENCE_S, Pipeline
+from .services import Services
 from .throttled_log import ThrottledLog
-from .worker import Worker
 
 DIAGNOSTICS_PERIOD_S = 1.0
-# How long a service waits for the frame in work; the slowest model on a CPU takes a few seconds for one.
-FRAME_PATIENCE_S = 20.0
+FOLLOW_PERIOD_S = 0.2  # after this time at most, an output that has got its first subscriber gets its input
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
@@ -56,25 +49,22 @@ def _reported(transition: Transition) -> Transition:
 
 
 class RobotSegNode(LifecycleNode):
-    """Owns the model, the inference thread and a `CameraStream` per camera."""
+    """The life cycle, the parameters and the services; from configure to cleanup also a `Pipeline`, which does the work."""
 
     def __init__(self, **arguments: Any) -> None:
         """Raises `ParameterError` where a parameter is given a value it cannot have."""
         super().__init__("robotseg", **arguments)
-        self._model: LoadedModel | None = None
-        self._worker: Worker | None = None
-        self._streams: list[CameraStream] = []
-        self._settings = parameters.declare(self)
+        self._pipeline: Pipeline | None = None
+        settings = parameters.declare(self)
         for text in parameters.unknown_parameters(self):
             self.get_logger().warning(text)
         self._crash_log = ThrottledLog(self.get_logger())
         self.diagnostics = Diagnostics(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self.create_service(Prompt, "~/prompt", self._on_prompt)
-        self.create_service(Trigger, "~/reset", self._on_reset)
-        self.create_service(SetBool, "~/pause", self._on_pause)
+        self._offered = Services(self, lambda: self._pipeline, lambda: self.state)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady_clock())
-        if self._settings.autostart:
+        self.create_timer(FOLLOW_PERIOD_S, self._on_follow, clock=steady_clock())
+        if settings.autostart:
             self._autostart = self.create_timer(0.001, self._on_autostart, clock=steady_clock())
 
     # Life cycle
@@ -92,38 +82,37 @@ class RobotSegNode(LifecycleNode):
     @_reported
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms up the model and advertises the outputs."""
-        self._settings = parameters.current(self)
-        log = self.get_logger()
-        log.info(f"loading model {self._settings.model} on device {self._settings.device} ...")
+        parameters.declare_cameras(self)
+        settings = parameters.current(self)
         try:
-            self._worker = Worker(partial(self._on_crash, "frame lost"))
-            self._worker.start()
-            self._model = self._worker.call(partial(load, self._settings, self.context.ok)).result()
+            self._pipeline = Pipeline(self, settings, partial(self._on_crash, "frame lost"))
             if not self.context.ok():
                 return TransitionCallbackReturn.FAILURE
-            self._add_stream(self._settings.camera, self._model, self._worker)
+            self._offered.serve_cameras(settings.cameras)
         except Exception:
             self._free()
             raise
-        parts = ", ".join(self._settings.parts)
-        log.info(
-            f"model {self._model.name} on {self._model.device}: {self._model.frame_ms:.0f} ms per frame, "
-            f"loaded in {self._model.load_s:.1f} s; parts: {parts}"
-        )
+        for model in self._pipeline.models:
+            self.get_logger().info(
+                f"model {model.name} on {model.device}: {model.frame_ms:.0f} ms per frame, loaded in {model.load_s:.1f} s"
+            )
         return TransitionCallbackReturn.SUCCESS
 
     @_reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the images."""
-        for stream in self._streams:
-            stream.open()
-            self.get_logger().info(f"segmenting {stream.topic} ({stream.kind}, {stream.reliability})")
+        assert self._pipeline is not None
+        self._pipeline.open()
+        for stream in self._pipeline.streams:
+            parts = ", ".join(stream.segmenter.parts)
+            self.get_logger().info(f"segmenting {stream.topic} ({stream.kind}, {stream.reliability}): {parts}")
         return super().on_activate(state)
 
     @_reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribes; when this returns, the last mask is out."""
-        self._close()
+        assert self._pipeline is not None
+        self._pipeline.close()
         return super().on_deactivate(state)
 
     @_reported
@@ -146,34 +135,14 @@ class RobotSegNode(LifecycleNode):
 
     def stop(self) -> None:
         """Ends the inference thread, for the end of the process; the ROS context may be gone already."""
-        if self._worker is not None and not self._worker.stop(FRAME_PATIENCE_S):
+        if self._pipeline is not None and not self._pipeline.stop():
             self.get_logger().error(f"inference did not end within {FRAME_PATIENCE_S:.0f} s")
-        self._worker = None
-
-    def _add_stream(self, camera: str, model: LoadedModel, worker: Worker) -> None:
-        segmenter = model.new_stream(self._settings)
-        stream = CameraStream(self, camera, model.name, segmenter, self._settings, worker)
-        self._streams.append(stream)
-        worker.serve(stream)
-
-    def _close(self) -> None:
-        for stream in self._streams:
-            stream.close()
-        if self._worker is not None:
-            for stream in self._streams:
-                self._worker.call(stream.forget).result(FRAME_PATIENCE_S)
 
     def _free(self) -> None:
-        for stream in self._streams:
-            stream.close()
-        self.stop()
-        for stream in self._streams:
-            stream.destroy()
-        self._streams = []
-        if self._model is not None:
-            device = self._model.device
-            self._model = None
-            release(device)
+        self._offered.withdraw_cameras()
+        if self._pipeline is not None:
+            self._pipeline.free()
+        self._pipeline = None
 
     def _on_autostart(self) -> None:
         self.destroy_timer(self._autostart)
@@ -200,64 +169,27 @@ class RobotSegNode(LifecycleNode):
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Refuses what cannot be; the inference thread takes the rest over before the next frame."""
         values: dict[str, Any] = {}
+        free = self.state in ("unconfigured", "configuring")  # configuring declares what cameras have of their own
         try:
             for change in changes:
-                value = parameters.checked_change(change.name, change.value, self.state == "unconfigured")
+                value = parameters.checked_change(self, change.name, change.value, free)
                 if value is not None:
                     values[change.name] = value
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._settings = replace(self._settings, **values)
-        if values and self._worker is not None:
-            for stream in self._streams:
-                self._worker.call(partial(stream.apply, self._settings))
+        if values and self._pipeline is not None:
+            self._pipeline.apply(parameters.current(self, values))
         return SetParametersResult(successful=True)
 
-    # Services
-
-    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._between_frames(
-            lambda stream: stream.restart("reset was called"), "the next image is the first of a new stream"
-        )
-        return response
-
-    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        def pause(stream: CameraStream) -> None:
-            stream.paused = request.data
-
-        response.success, response.message = self._between_frames(pause, "paused" if request.data else "running")
-        return response
-
-    def _on_prompt(self, request: Prompt.Request, response: Prompt.Response) -> Prompt.Response:
+    def _on_follow(self) -> None:
         try:
-            arguments = prompt_arguments(request)
-        except ValueError as error:
-            response.success, response.message = False, str(error)
-            return response
-        response.success, response.message = self._between_frames(
-            lambda stream: stream.prompt(request.part, **arguments),
-            f"{request.part}: applied to the next image",
-        )
-        return response
-
-    def _between_frames(self, action: Callable[[CameraStream], None], done: str) -> tuple[bool, str]:
-        """Has the inference thread do something to every stream; success, and `done` or what went wrong."""
-        if self._worker is None:
-            return False, f"the node is {self.state}; configure it first"
-        try:
-            for stream in self._streams:
-                self._worker.call(partial(action, stream)).result(FRAME_PATIENCE_S)
-        except ValueError as error:
-            return False, str(error)
-        except (TimeoutError, CancelledError):
-            return False, f"no frame was finished within {FRAME_PATIENCE_S:.0f} s"
-        except Exception:
-            self.get_logger().error(f"service failed:\n{traceback.format_exc()}")
-            return False, "failed; the node's log has the traceback"
-        return True, done
+            if self._pipeline is not None:
+                self._pipeline.follow()
+        except Exception as error:  # an exception of a timer would end the process
+            self._on_crash("following subscribers failed", error)
 
     def _on_diagnostics(self) -> None:
         try:
-            self.diagnostics.publish(self.state, self._model, self._streams)
+            self.diagnostics.publish(self.state, self._pipeline)
         except Exception as error:  # an exception of a timer would end the process
             self._on_crash("diagnostics failed", error)

@@ -1,236 +1,156 @@
-"""The node's parameters as one table, from which declaration, validation and the refusals' texts come."""
+"""The node's parameters as its description file has them: declared, read, and checked when they change."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from enum import Enum
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from ..model import PARTS, available_models
-from ..runtime import PRECISIONS
 from .compatibility import given_parameters
+from .parameter_file import Change, ParameterError, ParameterSpec, Value, description
 
-Value = bool | float | str | tuple[str, ...]
+__all__ = [
+    "ParameterError",
+    "Settings",
+    "checked_change",
+    "current",
+    "declare",
+    "declare_cameras",
+    "unknown_parameters",
+]
 
 # Parameters that ROS itself declares or reads.
 _OF_ROS = re.compile(r"use_sim_time|qos_overrides\..*|start_type_description_service|automatically_declare.*")
 
 
-class ParameterError(ValueError):
-    """A parameter has a value it cannot have; the message names it, the value and what is allowed."""
-
-
-class Change(Enum):
-    """When a parameter may change."""
-
-    RUNNING = "at any time"
-    UNCONFIGURED = "while the node is unconfigured"
-    NEVER = "only at start"
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """One parameter: its type is that of `default`; `allowed` says in words what `accepts` tests."""
-
-    name: str
-    default: Value
-    description: str
-    change: Change
-    allowed: str = ""
-    accepts: Callable[[Any], bool] = lambda value: True
-    low: float | None = None
-    high: float | None = None
-
-    def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows.
-
-        Typed dynamically, because rclpy's own check of the type refuses 0 for 0.0 and does not say which
-        parameter it refuses.
-        """
-        descriptor = ParameterDescriptor(description=f"{self.description} Changes {self.change.value}.")
-        descriptor.additional_constraints = self.allowed
-        descriptor.dynamic_typing = True
-        descriptor.read_only = self.change is Change.NEVER
-        if self.low is not None and self.high is not None:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=self.low, to_value=self.high)]
-        return descriptor
-
-    def read(self, value: Any) -> Value:
-        """The value in this parameter's type. Raises `ParameterError`."""
-        typed = _typed(value, self.default)
-        if typed is None or not self.accepts(typed) or not self._in_range(typed):
-            shown = list(value) if isinstance(value, (list, tuple)) else value
-            raise ParameterError(f"parameter '{self.name}' cannot be {shown!r}; allowed: {self._allowed_text()}")
-        return typed
-
-    def _in_range(self, value: Value) -> bool:
-        if self.low is None or self.high is None:
-            return True
-        return isinstance(value, float) and self.low <= value <= self.high
-
-    def _allowed_text(self) -> str:
-        if self.low is not None and self.high is not None:
-            return f"a number from {self.low:g} to {self.high:g}"
-        return self.allowed or {bool: "true or false", str: "a text"}.get(type(self.default), "a list of texts")
-
-
-def _typed(value: Any, default: Value) -> Value | None:
-    """`value` in the type of `default`, None if it is of another."""
-    if isinstance(default, tuple):
-        is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-        return tuple(value) if is_list and all(isinstance(item, str) for item in value) else None
-    if isinstance(default, float):
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-    return value if isinstance(value, type(default)) else None
-
-
-def _known_model(name: str) -> bool:
-    return name in available_models() or (name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file())
-
-
-def _distinct_parts(parts: tuple[str, ...]) -> bool:
-    return bool(parts) and len(set(parts)) == len(parts) and set(parts) <= set(PARTS)
-
-
-def _relative_name(name: str) -> bool:
-    return re.fullmatch(r"|[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*", name) is not None
-
-
-PARAMETERS: tuple[ParameterSpec, ...] = (
-    ParameterSpec(
-        "model",
-        "robotseg_nano",
-        "Model that makes the masks: a file of config/models, or the path of one.",
-        Change.UNCONFIGURED,
-        allowed=f"one of {', '.join(available_models())}, or the path of a model's YAML file",
-        accepts=_known_model,
-    ),
-    ParameterSpec(
-        "checkpoint",
-        "",
-        "Path of the weights; empty for those that the model's file names.",
-        Change.UNCONFIGURED,
-        allowed="a path or nothing",
-    ),
-    ParameterSpec(
-        "device",
-        "auto",
-        "Device the network runs on; auto takes a GPU where there is one.",
-        Change.UNCONFIGURED,
-        allowed="auto, cpu, cuda or cuda:N",
-        accepts=lambda name: re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is not None,
-    ),
-    ParameterSpec(
-        "precision",
-        "float32",
-        "Number format the network computes in.",
-        Change.UNCONFIGURED,
-        allowed=" or ".join(PRECISIONS),
-        accepts=lambda name: name in PRECISIONS,
-    ),
-    ParameterSpec(
-        "camera",
-        "",
-        "Name before the camera's topics (<camera>/image, <camera>/mask/arm); empty for none.",
-        Change.UNCONFIGURED,
-        allowed="nothing, or a relative ROS name such as front or left/rgb",
-        accepts=_relative_name,
-    ),
-    ParameterSpec(
-        "transport",
-        "raw",
-        "How images come: raw (topic image) or compressed (topic image/compressed, JPEG or PNG).",
-        Change.UNCONFIGURED,
-        allowed="raw or compressed",
-        accepts=lambda name: name in ("raw", "compressed"),
-    ),
-    ParameterSpec(
-        "parts",
-        ("arm", "gripper"),
-        "Parts of the robot that get a mask each.",
-        Change.RUNNING,
-        allowed=f"at least one of {', '.join(PARTS)}, each once",
-        accepts=_distinct_parts,
-    ),
-    ParameterSpec(
-        "mask_threshold",
-        0.0,
-        "Logit above which a pixel belongs to the part; higher makes smaller masks.",
-        Change.RUNNING,
-        low=-20.0,
-        high=20.0,
-    ),
-    ParameterSpec(
-        "overlay_alpha",
-        0.5,
-        "How strongly the masks colour the overlay: 0 not at all, 1 opaque.",
-        Change.RUNNING,
-        low=0.0,
-        high=1.0,
-    ),
-    ParameterSpec(
-        "autostart",
-        True,
-        "Whether the node configures and activates itself; false leaves that to a life-cycle manager.",
-        Change.NEVER,
-    ),
-)
-
-_BY_NAME = {spec.name: spec for spec in PARAMETERS}
-
-
 @dataclass(frozen=True)
 class Settings:
-    """The parameters' values; fields are named as the parameters."""
+    """The parameters' values; fields are named as the parameters, with _ for a dot. `of_cameras` holds what cameras
+    have of their own, by camera and name."""
 
     model: str
     checkpoint: str
     device: str
     precision: str
-    camera: str
+    cameras: tuple[str, ...]
     transport: str
     parts: tuple[str, ...]
     mask_threshold: float
     overlay_alpha: float
+    prompt_history: int
+    filter_margin: int
+    filter_tolerance: float
+    filter_buffer: int
+    filter_rectified: bool
     autostart: bool
+    of_cameras: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Value]) -> Settings:
+        """From the values of all parameters by name."""
+        cameras = values["cameras"]
+        assert isinstance(cameras, tuple)
+        own = {spec.name.replace(".", "_"): values[spec.name] for spec in description().node}
+        of_cameras = {
+            name: {spec.name: values.get(f"{name}.{spec.name}", spec.default) for spec in description().camera}
+            for name in cameras
+        }
+        return cls(**own, of_cameras=of_cameras)  # type: ignore[arg-type]
+
+    def of_camera(self, name: str) -> Settings:
+        """With what this camera has of its own; a model of its own does not take the node's checkpoint."""
+        own = {key: value for key, value in self.of_cameras[name].items() if value and value != ("",)}
+        if "model" in own:
+            own.setdefault("checkpoint", "")
+        return replace(self, **own)  # type: ignore[arg-type]
 
 
-assert [field.name for field in fields(Settings)] == [spec.name for spec in PARAMETERS]
+assert [field.name for field in fields(Settings)][:-1] == [s.name.replace(".", "_") for s in description().node]
 
 
 def declare(node: Node) -> Settings:
     """Declares all parameters and gives their values. Raises `ParameterError` with all that are refused."""
     given = given_parameters(node)
     problems = []
-    for spec in PARAMETERS:
+    for spec in _specs(_cameras_given(given)).values():
         try:
             spec.read(given.get(spec.name, spec.default))
         except ParameterError as error:
             problems.append(str(error))
     if problems:
         raise ParameterError("; ".join(problems))
-    for spec in PARAMETERS:
-        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
-        node.declare_parameter(spec.name, default, spec.descriptor())
+    for spec in description().node:
+        _declare(node, spec)
+    declare_cameras(node)
     return current(node)
 
 
-def current(node: Node) -> Settings:
-    """The values the parameters have now."""
-    values: dict[str, Any] = {spec.name: spec.read(node.get_parameter(spec.name).value) for spec in PARAMETERS}
-    return Settings(**values)
+def _cameras_given(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those named at the start; none where that is no list of names, which is reported elsewhere."""
+    spec = description().of(())["cameras"]
+    try:
+        return spec.read(given.get("cameras", spec.default))  # type: ignore[return-value]
+    except ParameterError:
+        return ()
 
 
-def checked_change(name: str, value: Any, unconfigured: bool) -> Value | None:
+def declare_cameras(node: Node) -> None:
+    """Declares what the cameras have of their own and is not declared yet. Raises `ParameterError`."""
+    for name, spec in _specs(_cameras(node)).items():
+        if not node.has_parameter(name):
+            spec.read(given_parameters(node).get(name, spec.default))
+            _declare(node, spec)
+
+
+def current(node: Node, changes: Mapping[str, Value] | None = None) -> Settings:
+    """The values the parameters have now, or will have with `changes`."""
+    specs = _specs(_cameras(node))
+    values = {
+        name: spec.read(node.get_parameter(name).value) for name, spec in specs.items() if node.has_parameter(name)
+    }
+    return Settings.of_values({**values, **(changes or {})})
+
+
+def _cameras(node: Node) -> tuple[str, ...]:
+    return tuple(node.get_parameter("cameras").value)
+
+
+def _specs(cameras: tuple[str, ...]) -> dict[str, ParameterSpec]:
+    return description().of(cameras)
+
+
+def _declare(node: Node, spec: ParameterSpec) -> None:
+    default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+    node.declare_parameter(spec.name, default, _descriptor(spec))
+
+
+def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    """What `ros2 param describe` shows.
+
+    Typed dynamically, because rclpy's own check of the type refuses 0 for 0.0 and does not say which parameter it
+    refuses.
+    """
+    descriptor = ParameterDescriptor(description=f"{spec.description} Changes {spec.change.value}.")
+    descriptor.additional_constraints = spec.allowed
+    descriptor.dynamic_typing = True
+    descriptor.read_only = spec.change is Change.NEVER
+    if spec.bounds is not None:
+        low, high = spec.bounds
+        if isinstance(spec.default, int):
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor
+
+
+def checked_change(node: Node, name: str, value: Any, unconfigured: bool) -> Value | None:
     """The value as the parameter takes it, None for one of ROS. Raises `ParameterError` if it may not."""
-    spec = _BY_NAME.get(name)
+    spec = _specs(_cameras(node)).get(name)
     if spec is None:
         return None
     if spec.change is Change.UNCONFIGURED and not unconfigured:
@@ -243,11 +163,12 @@ def checked_change(name: str, value: Any, unconfigured: bool) -> Value | None:
 
 def unknown_parameters(node: Node) -> list[str]:
     """Texts about given parameters that this node does not have, which ROS would ignore without a word."""
+    known = _specs(_cameras(node))
     texts = []
     for name in sorted(given_parameters(node)):
-        if name in _BY_NAME or _OF_ROS.fullmatch(name):
+        if name in known or _OF_ROS.fullmatch(name):
             continue
-        near = difflib.get_close_matches(name, _BY_NAME, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(_BY_NAME)}"
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"
         texts.append(f"parameter '{name}' is given but does not exist{hint}")
     return texts

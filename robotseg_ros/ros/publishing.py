@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -16,11 +14,8 @@ from ..drawing import label_map, overlay
 from ..imaging import Rgb
 from ..msg import SegmentationStatus
 from ..streaming import Segmentation
-from .compatibility import overridable
-from .conversions import compressed_image, grey_image, rgb_image
-
-# Reliable publishers serve best-effort subscribers too; a short history bounds what a slow one costs.
-DEPTH = 5
+from .conversions import compressed_image, grey_image, mask_image, rgb_image
+from .endpoints import advertise, heard
 
 
 class Outputs:
@@ -46,27 +41,25 @@ class Outputs:
                 self._masks[part] = self._publisher(Image, f"mask/{part}")
 
     def _publisher(self, kind: type[Any], topic: str) -> Publisher:
-        return self._node.create_publisher(
-            kind, self._prefix + topic, QoSProfile(depth=DEPTH), qos_overriding_options=overridable()
-        )
+        return advertise(self._node, kind, self._prefix + topic)
 
     def publish_masks(self, header: Header, segmentation: Segmentation) -> None:
         """A mask of 0 and 255 for each part, and the label map."""
         for part, publisher in self._masks.items():
             mask = segmentation.masks.get(part)
-            if mask is not None and _heard(publisher):
-                publisher.publish(grey_image(header, mask.view(np.uint8) * np.uint8(255)))
-        if _heard(self._labels):
+            if mask is not None and heard(publisher):
+                publisher.publish(mask_image(header, mask))
+        if heard(self._labels):
             self._labels.publish(grey_image(header, label_map(segmentation.masks)))
 
     def publish_status(self, make: Callable[[], SegmentationStatus]) -> None:
         """The frame's status."""
-        if _heard(self._status):
+        if heard(self._status):
             self._status.publish(make())
 
     def publish_overlay(self, header: Header, rgb: Rgb, segmentation: Segmentation, alpha: float) -> None:
         """The image with coloured masks, raw and as JPEG."""
-        raw, compressed = _heard(self._overlay), _heard(self._overlay_compressed)
+        raw, compressed = heard(self._overlay), heard(self._overlay_compressed)
         if not raw and not compressed:
             return
         drawn = overlay(rgb, segmentation.masks, alpha)
@@ -80,7 +73,3 @@ class Outputs:
         self.set_parts(())
         for publisher in (self._labels, self._status, self._overlay, self._overlay_compressed):
             self._node.destroy_publisher(publisher)
-
-
-def _heard(publisher: Publisher) -> bool:
-    return bool(publisher.get_subscription_count() > 0)

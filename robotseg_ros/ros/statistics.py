@@ -40,13 +40,14 @@ class StreamStatistics:
         self._arrivals: deque[float] = deque(maxlen=ARRIVALS_KEPT)
         self._outputs: deque[float] = deque(maxlen=ARRIVALS_KEPT)
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._batches: deque[int] = deque(maxlen=LATENCIES_KEPT)
 
     def restart(self) -> None:
         """Counts from zero, as at activation."""
         with self._lock:
             self.counts = Counts()
             self._started = self.clock()
-            for window in (self._arrivals, self._outputs, self._latencies):
+            for window in (self._arrivals, self._outputs, self._latencies, self._batches):
                 window.clear()
 
     def arrived(self, paused: bool) -> float:
@@ -63,14 +64,16 @@ class StreamStatistics:
         with self._lock:
             setattr(self.counts, counter, getattr(self.counts, counter) + 1)
 
-    def published(self, received: float) -> float:
-        """Counts a processed frame that arrived at `received`; its latency in milliseconds."""
+    def published(self, received: float, batch: int = 1) -> float:
+        """Counts a processed frame that arrived at `received` and shared its call of the network with others, `batch` in
+        all; its latency in milliseconds."""
         now = self.clock()
         latency = (now - received) * 1e3
         with self._lock:
             self.counts.processed += 1
             self._outputs.append(now)
             self._latencies.append(latency)
+            self._batches.append(batch)
         return latency
 
     def rates(self) -> tuple[float, float]:
@@ -89,6 +92,11 @@ class StreamStatistics:
             return float("nan"), float("nan")
         median, high = np.percentile(recent, [50, 95])
         return float(median), float(high)
+
+    def batch(self) -> float:
+        """Mean number of cameras that shared a call of the network with a frame of this one; NaN when there are none."""
+        with self._lock:
+            return sum(self._batches) / len(self._batches) if self._batches else float("nan")
 
     def silence(self) -> float:
         """Seconds since the last arrival, or since activation when there was none."""

@@ -1,40 +1,42 @@
-"""The inference thread: works on the newest frame of each stream in turn, and on calls between frames.
+"""A thread that works on what waits at several sources, a round at a time, and on calls between rounds.
 
-All work on segmenters happens here, so they need no locks, and at most one frame is in work whatever arrives.
+All work on segmenters happens in one such thread, so they need no locks, and at most one round is in work whatever
+arrives.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from .latest import Latest
-
 Result = TypeVar("Result")
 
 
-class Stream(Protocol):
-    """What the thread serves: a slot and what to do with an item from it."""
+class Source(Protocol):
+    """What the thread serves. Whoever leaves something there notifies the worker's `ready`."""
 
-    @property
-    def latest(self) -> Latest[Any]:
-        """The slot, made with the worker's `ready`."""
-
-    def process(self, item: Any) -> None:
-        """Works on one item of the slot."""
+    def take(self) -> Any | None:
+        """What is next, or None; called with `ready` held, and does not wait."""
 
 
 class Worker:
-    """One thread for any number of streams. None of them starves: the one served last is asked last."""
+    """One thread for any number of sources. Every round has one item of each source where something waits, so that none
+    starves another, however fast that one is."""
 
-    def __init__(self, on_crash: Callable[[Exception], None], name: str = "inference") -> None:
-        """`on_crash` is told of an exception that `process` let out; the thread goes on."""
+    def __init__(
+        self,
+        work: Callable[[Sequence[tuple[Any, Any]]], None],
+        on_crash: Callable[[Exception], None],
+        name: str = "inference",
+    ) -> None:
+        """`work` gets a round of (source, item). `on_crash` is told of an exception that it lets out; the thread goes on."""
         self.ready = threading.Condition()
-        self._streams: deque[Stream] = deque()
+        self._work = work
+        self._sources: list[Source] = []
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._on_crash = on_crash
         self._stopping = False
@@ -44,14 +46,14 @@ class Worker:
         """Begins to take calls."""
         self._thread.start()
 
-    def serve(self, stream: Stream) -> None:
-        """Begins to work on what comes into the slot of `stream`."""
+    def serve(self, source: Source) -> None:
+        """Begins to work on what waits at `source`."""
         with self.ready:
-            self._streams.append(stream)
+            self._sources.append(source)
             self.ready.notify_all()
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
-        """Has `function` run in the thread before the next frame; its result or exception is in the future.
+        """Has `function` run in the thread before the next round; its result or exception is in the future.
 
         The future is cancelled where the thread has ended or ends first.
         """
@@ -65,7 +67,7 @@ class Worker:
         return future
 
     def stop(self, timeout: float) -> bool:
-        """Ends the thread after the frame in work; False if that takes longer than `timeout` seconds."""
+        """Ends the thread after the round in work; False if that takes longer than `timeout` seconds."""
         with self.ready:
             self._stopping = True
             while self._calls:
@@ -88,12 +90,9 @@ class Worker:
             while not self._stopping:
                 if self._calls:
                     return partial(_answer, *self._calls.popleft())
-                for stream in tuple(self._streams):
-                    item = stream.latest.take()
-                    if item is not None:
-                        self._streams.remove(stream)
-                        self._streams.append(stream)
-                        return partial(stream.process, item)
+                waiting = [(source, item) for source in self._sources if (item := source.take()) is not None]
+                if waiting:
+                    return partial(self._work, waiting)
                 self.ready.wait()
         return None
 

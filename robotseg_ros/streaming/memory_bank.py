@@ -16,7 +16,7 @@ from torch import Tensor
 from ..model import MemoryEntry, MemoryView, ModelConfig
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Limits:
     recent: int
     pointers: int
@@ -50,8 +50,13 @@ class MemoryBank:
 
     @property
     def layout(self) -> tuple[int, int]:
-        """How many recent frames and pointers are held; banks of one layout can be joined."""
+        """How many recent frames and pointers are held."""
         return len(self._recent), len(self._pointers)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Banks that agree in this can be joined: emptiness, limits and layout."""
+        return self.empty, self._limits, self.layout
 
     @property
     def nbytes(self) -> int:
@@ -61,11 +66,12 @@ class MemoryBank:
         distinct = {t.data_ptr(): t for t in tensors}
         return sum(t.numel() * t.element_size() for t in distinct.values())
 
-    def write(self, entry: MemoryEntry) -> None:
-        """Remember the newest frame; the first one written is the conditioning frame."""
+    def write(self, entry: MemoryEntry, age: int = 1) -> None:
+        """Remember the newest frame; the first one written is the conditioning frame, which may be one of a while ago:
+        `age` frames before the coming one."""
         if self._conditioning is None:
             self._conditioning = entry
-            self._ages = [1] * entry.pointer.shape[0]
+            self._ages = [age] * entry.pointer.shape[0]
             return
         self._recent.append(entry)
         self._pointers.appendleft(entry.pointer)
@@ -97,10 +103,12 @@ class MemoryBank:
 
     @staticmethod
     def join(banks: Sequence[MemoryBank]) -> MemoryBank:
-        """One bank of all rows of banks that have the same layout."""
-        if len({(bank.layout, bank.empty) for bank in banks}) != 1:
+        """One bank of all rows of banks of one `kind`; a single one is given back as it is."""
+        if len({bank.kind for bank in banks}) != 1:
             raise ValueError(f"only banks of one layout can be joined; got {[bank.layout for bank in banks]}")
         first = banks[0]
+        if len(banks) == 1:
+            return first
         entries = [bank._conditioning for bank in banks]
         conditioning = [entry for entry in entries if entry is not None]
         return first._like(
@@ -118,6 +126,14 @@ class MemoryBank:
         bank._recent.extend(recent)
         bank._pointers.extend(pointers)
         return bank
+
+
+def split(entry: MemoryEntry, rows: Sequence[int]) -> list[MemoryEntry]:
+    """One frame's memory of several banks, joined, as one entry each: the first `rows[0]` rows, the next `rows[1]`, ..."""
+    if len(rows) == 1:
+        return [entry]
+    pieces = [tensor.split(list(rows)) for tensor in (entry.features, entry.object_tokens, entry.pointer)]
+    return [MemoryEntry(*piece) for piece in zip(*pieces, strict=True)]
 
 
 def _rows(entry: MemoryEntry, rows: list[int]) -> MemoryEntry:

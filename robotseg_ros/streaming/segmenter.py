@@ -1,11 +1,10 @@
-"""One endless camera stream through the network: a frame in, a mask for each part out, at a cost that never grows."""
+"""Endless camera streams through the network: a frame in, a mask for each part out, at a cost that never grows."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..model import ImageFeatures, RobotSeg, StepOutput, preprocess
-from ..model.preprocessing import check_frame
-from .holes import fill_holes
+from ..model import RobotSeg, preprocess
+from ..model.preprocessing import check_frame, resize_to_square
+from .groups import Asked, Group, StageTimer, Tracked, merged, track
 from .memory_bank import MemoryBank
 from .prompts import FramePrompt, frame_prompt
 
@@ -26,7 +25,7 @@ class Segmentation:
 
     masks: bool (H, W) at the frame's size, all False where the part is absent. low_res_logits: float32 (S/4, S/4) of the
     network's square. object_score: a logit, the part is present when it is > 0. predicted_iou: in [0, 1]. timings:
-    milliseconds by stage.
+    milliseconds by stage, of the whole call where frames of several streams went through the network together.
     """
 
     masks: dict[str, NDArray[np.bool_]]
@@ -36,19 +35,30 @@ class Segmentation:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass
-class _Group:
-    """Parts whose memories have one layout, and so are one batch for the network."""
+@dataclass(frozen=True)
+class _Frame:
+    """A frame as it is kept for prompts that name it: its number in the stream, its pixels at the network's size, its own
+    (height, width)."""
 
-    parts: tuple[str, ...]
-    bank: MemoryBank
+    stamp: int
+    number: int
+    square: NDArray[np.uint8]
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A prompt for the coming frame, or for one that has been."""
+
+    prompt: FramePrompt
+    past: _Frame | None = None
 
 
 class StreamSegmenter:
     """Segments a stream frame by frame (the published predictor's protocol, without its end).
 
     The first frame of a part is its conditioning frame; later frames attend to it and to the last few. A prompt starts
-    its part anew on the coming frame.
+    its part anew on the coming frame, or on an earlier one that is still kept.
     """
 
     def __init__(
@@ -58,17 +68,21 @@ class StreamSegmenter:
         max_pointers: int | None = None,
         mask_threshold: float = 0.0,
         fill_hole_area: int = 0,
+        history: int = 0,
     ):
         """parts: of `network.config.parts`. max_pointers: object pointers attended to (None: the model's own number, 16
         for the published one). mask_threshold: a pixel is on the part when its logit exceeds it. fill_hole_area: holes of up
-        to so many low-res pixels are filled (8 in the published predictor, `network.config.fill_hole_area`)."""
+        to so many low-res pixels are filled (8 in the published predictor, `network.config.fill_hole_area`). history: frames
+        kept, at the network's size, for prompts that name one by its stamp."""
         self.network = network
         self.max_pointers = max_pointers or network.config.max_pointers
         self.mask_threshold = mask_threshold
         self.fill_hole_area = fill_hole_area
         self._known = network.config.parts
-        self._groups: list[_Group] = []
-        self._prompts: dict[str, FramePrompt] = {}
+        self._groups: list[Group] = []
+        self._prompts: dict[str, _Waiting] = {}
+        self._past: deque[_Frame] = deque(maxlen=history)
+        self._number = 0  # of the coming frame
         self._parts: tuple[str, ...] = ()
         self.parts = tuple(parts)
 
@@ -84,7 +98,7 @@ class StreamSegmenter:
             raise ValueError(f"parts must be one or more different ones of {', '.join(self._known)}; got {list(parts)}")
         self._parts = tuple(parts)
         self._prompts = {part: prompt for part, prompt in self._prompts.items() if part in self._parts}
-        self._keep(self._parts)
+        self._groups = self._kept(self._parts)
 
     @property
     def memory_bytes(self) -> int:
@@ -95,6 +109,8 @@ class StreamSegmenter:
         """Forget the stream: the next frame is a conditioning frame for every part. Waiting prompts are dropped."""
         self._groups = []
         self._prompts = {}
+        self._past.clear()
+        self._number = 0
 
     def prompt(
         self,
@@ -103,101 +119,115 @@ class StreamSegmenter:
         labels: Sequence[int] | None = None,
         box: Sequence[float] | None = None,
         mask: NDArray[np.bool_] | None = None,
+        stamp: int = 0,
     ) -> None:
         """Say where a part is in the coming frame; its memory starts anew there.
 
         points: (x, y) in pixels, labels: 1 on the part, 0 off it (all 1 when left out); box: (x0, y0, x1, y1); mask: bool
-        (H, W), taken as it is. Raises ValueError for an unknown part or a malformed prompt.
+        (H, W), taken as it is. stamp: the frame meant, as given to `step`; where it is still kept, the memory starts anew at
+        that frame, and the coming one is the first to show it; else the prompt is for the coming frame. Raises ValueError
+        for an unknown part, a malformed prompt, or one that does not fit the kept frame.
         """
         if part not in self._parts:
             raise ValueError(f"this stream has the parts {', '.join(self._parts)}; got a prompt for {part!r}")
-        self._prompts[part] = frame_prompt(points, labels, box, mask)
+        given = frame_prompt(points, labels, box, mask)
+        past = self._past_frame(stamp)
+        if past is not None:
+            given.check_fits(*past.shape)
+        self._prompts[part] = _Waiting(given, past)
 
-    def step(self, rgb: NDArray[np.uint8]) -> Segmentation:
-        """Segment the next frame, uint8 (H, W, 3) RGB. Raises ValueError for anything else; the stream is then unchanged,
-        but prompts that do not fit the frame are dropped."""
+    def keeps(self, stamp: int) -> bool:
+        """Whether the frame of that stamp is still kept for prompts."""
+        return self._past_frame(stamp) is not None
+
+    def admit(self, rgb: NDArray[np.uint8]) -> None:
+        """Raise ValueError unless `rgb` can be the coming frame. Prompts that do not fit it are dropped, and named."""
         check_frame(rgb)
-        prompts, self._prompts = self._prompts, {}
-        for prompt in prompts.values():
-            prompt.check_fits(*rgb.shape[:2])
-        timer = _StageTimer(self._device)
-        with torch.inference_mode():
-            with timer.stage("preprocess"):
-                images = preprocess(rgb, self.network.config, self._device)
-            with timer.stage("encode_image"):
-                features = self.network.encode_image(images)
-            outputs = self._track(features, prompts, rgb.shape[:2], timer)
-            with timer.stage("masks"):
-                result = self._segmentation(outputs, rgb.shape[:2])
-        result.timings = timer.milliseconds
-        return result
+        problems = []
+        for part, waiting in list(self._prompts.items()):
+            try:
+                if waiting.past is None:
+                    waiting.prompt.check_fits(*rgb.shape[:2])
+            except ValueError as error:
+                problems.append(f"{part}: {error}")
+                del self._prompts[part]
+        if problems:
+            raise ValueError("; ".join(problems))
 
-    # -- groups of parts ---------------------------------------------------------------------------------------------
+    def step(self, rgb: NDArray[np.uint8], stamp: int = 0) -> Segmentation:
+        """Segment the next frame, uint8 (H, W, 3) RGB. Raises ValueError for anything else; the stream is then unchanged,
+        but prompts that do not fit the frame are dropped. stamp: a name for the frame, for later prompts; 0 is none."""
+        return step_together([self], [rgb], [stamp])[0]
 
-    @property
-    def _device(self) -> torch.device:
-        return self.network.position.device
+    # -- of a step ---------------------------------------------------------------------------------------------------
 
-    def _keep(self, parts: Sequence[str]) -> None:
-        """Drop the memories of all other parts."""
+    def _kept(self, parts: Sequence[str]) -> list[Group]:
+        """The groups without all other parts."""
         kept = []
         for group in self._groups:
             rows = [i for i, part in enumerate(group.parts) if part in parts]
             if len(rows) == len(group.parts):
                 kept.append(group)
             elif rows:
-                kept.append(_Group(tuple(group.parts[i] for i in rows), group.bank.select(rows)))
-        self._groups = kept
+                kept.append(Group(tuple(group.parts[i] for i in rows), group.bank.select(rows)))
+        return kept
 
-    def _track(
-        self, features: ImageFeatures, prompts: dict[str, FramePrompt], shape: tuple[int, int], timer: _StageTimer
-    ) -> list[tuple[tuple[str, ...], StepOutput]]:
-        """Run every group's parts through the network and write their memories."""
-        self._keep([part for part in self._parts if part not in prompts])
-        held = {part for group in self._groups for part in group.parts}
-        fresh = tuple(part for part in self._parts if part not in held and part not in prompts)
-        starting = ([fresh] if fresh else []) + [(part,) for part in self._parts if part in prompts]
-        outputs = []
-        for group in [*self._groups, *(self._new_group(parts) for parts in starting)]:
-            prompt = prompts.get(group.parts[0])
-            with timer.stage("track"):
-                output = self._track_group(features, group, prompt, shape)
-                shown = self._without_holes(output)
-            with timer.stage("encode_memory"):
-                # As published: a conditioning frame is remembered with its holes filled, a tracked one as decoded.
-                remembered = shown if group.bank.empty else output
-                group.bank.write(self.network.encode_memory(features, remembered, binarise=group.bank.empty))
-            outputs.append((group, shown))
-        self._groups = _merge([group for group, _ in outputs])
-        return [(group.parts, output) for group, output in outputs]
+    def _past_frame(self, stamp: int) -> _Frame | None:
+        return next((frame for frame in self._past if stamp and frame.stamp == stamp), None)
 
-    def _new_group(self, parts: tuple[str, ...]) -> _Group:
-        return _Group(parts, MemoryBank.for_model(self.network.config, self.max_pointers))
+    def _taken(self, rgb: NDArray[np.uint8], stamp: int) -> _Frame:
+        return _Frame(stamp, self._number, resize_to_square(rgb, self.network.config), (rgb.shape[0], rgb.shape[1]))
 
-    def _track_group(
-        self, features: ImageFeatures, group: _Group, prompt: FramePrompt | None, shape: tuple[int, int]
-    ) -> StepOutput:
-        device = self._device
-        classes = torch.tensor([self._known.index(part) for part in group.parts], device=device)
-        if prompt is None:
-            return self.network.track(features, None if group.bank.empty else group.bank.view(), classes)
-        given = prompt.to_network(*shape, self.network.config.image_size, device)
-        return self.network.track(features, None, None if given.mask is not None else classes, given)
+    def _coming(self, image: int, shape: tuple[int, int], timer: StageTimer) -> list[Asked]:
+        """What to ask of the coming frame, which is row `image` of the features; the stream is not changed."""
+        now = {part: waiting.prompt for part, waiting in self._prompts.items() if waiting.past is None}
+        groups = self._kept([part for part in self._parts if part not in self._prompts])
+        groups += [
+            self._recalled(p, waiting, timer) for p, waiting in self._prompts.items() if waiting.past is not None
+        ]
+        held = {part for group in groups for part in group.parts}
+        fresh = tuple(part for part in self._parts if part not in held and part not in now)
+        groups += [self._new_group(fresh)] if fresh else []
+        asked = [Asked(image, group, None, self.fill_hole_area) for group in groups]
+        for part in self._parts:
+            if part in now:
+                given = now[part].to_network(*shape, self.network.config.image_size, self.network.position.device)
+                asked.append(Asked(image, self._new_group((part,)), given, self.fill_hole_area))
+        return asked
 
-    def _without_holes(self, output: StepOutput) -> StepOutput:
-        if self.fill_hole_area == 0:
-            return output
-        return replace(output, low_res_logits=fill_holes(output.low_res_logits, self.fill_hole_area))
+    def _recalled(self, part: str, waiting: _Waiting, timer: StageTimer) -> Group:
+        """The part as it would be remembered had the prompt come with the frame that it names."""
+        past = waiting.past
+        assert past is not None
+        config, device = self.network.config, self.network.position.device
+        with timer.stage("encode_image"):
+            features = self.network.encode_image(preprocess(past.square, config, device))
+        given = waiting.prompt.to_network(*past.shape, config.image_size, device)
+        group = self._new_group((part,))
+        (tracked,) = track(self.network, features, [Asked(0, group, given, self.fill_hole_area)], timer)
+        group.bank.write(tracked.memory, age=self._number - past.number)
+        return group
 
-    # -- results -----------------------------------------------------------------------------------------------------
+    def _new_group(self, parts: tuple[str, ...]) -> Group:
+        return Group(parts, MemoryBank.for_model(self.network.config, self.max_pointers))
 
-    def _segmentation(self, outputs: list[tuple[tuple[str, ...], StepOutput]], shape: tuple[int, int]) -> Segmentation:
-        logits = torch.cat([output.low_res_logits for _, output in outputs])
+    def _advance(self, answers: Sequence[tuple[Group, Tracked]], frame: _Frame) -> None:
+        """The frame has been: its prompts are used, and the next one attends to what is remembered of it."""
+        for group, tracked in answers:
+            group.bank.write(tracked.memory)
+        self._groups = merged([group for group, _ in answers])
+        self._prompts = {}
+        self._past.append(frame)
+        self._number += 1
+
+    def _segmentation(self, answers: Sequence[tuple[Group, Tracked]], shape: tuple[int, int]) -> Segmentation:
+        outputs = [tracked.output for _, tracked in answers]
+        logits = torch.cat([output.low_res_logits for output in outputs])
         masks = self._full_size(logits, shape).cpu().numpy()
         low_res = logits[:, 0].cpu().numpy()
-        scores = torch.cat([output.object_score[:, 0] for _, output in outputs]).tolist()
-        ious = torch.cat([output.ious.gather(1, output.best[:, None])[:, 0] for _, output in outputs]).tolist()
-        row = {part: i for i, part in enumerate(part for parts, _ in outputs for part in parts)}
+        scores = torch.cat([output.object_score[:, 0] for output in outputs]).tolist()
+        ious = torch.cat([output.ious.gather(1, output.best[:, None])[:, 0] for output in outputs]).tolist()
+        row = {part: i for i, part in enumerate(part for group, _ in answers for part in group.parts)}
         return Segmentation(
             masks={part: masks[row[part]] for part in self._parts},
             low_res_logits={part: low_res[row[part]] for part in self._parts},
@@ -211,32 +241,35 @@ class StreamSegmenter:
         return full[:, 0] > self.mask_threshold
 
 
-def _merge(groups: list[_Group]) -> list[_Group]:
-    """Join groups whose memories have come to the same layout, so that they are one batch from now on."""
-    by_layout: dict[tuple[int, int], list[_Group]] = {}
-    for group in groups:
-        by_layout.setdefault(group.bank.layout, []).append(group)
-    merged = []
-    for same in by_layout.values():
-        if len(same) == 1:
-            merged.append(same[0])
-        else:
-            parts = tuple(part for group in same for part in group.parts)
-            merged.append(_Group(parts, MemoryBank.join([group.bank for group in same])))
-    return merged
+def step_together(
+    streams: Sequence[StreamSegmenter], frames: Sequence[NDArray[np.uint8]], stamps: Sequence[int]
+) -> list[Segmentation]:
+    """The next frame of each of several streams that share a network: the images are encoded in one call, and parts whose
+    memories have the same layout are tracked in one call, whichever stream they are of.
 
-
-class _StageTimer:
-    """Milliseconds by stage; on a CUDA device it waits for the stage's work, so that the figures are its own."""
-
-    def __init__(self, device: torch.device):
-        self.milliseconds: dict[str, float] = {}
-        self._device = device
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + (time.perf_counter() - start) * 1000.0
+    Raises ValueError as `StreamSegmenter.step` does; where anything raises, no stream has been changed but for prompts that
+    do not fit, which are dropped.
+    """
+    network = streams[0].network
+    if any(stream.network is not network for stream in streams):
+        raise ValueError("streams that are stepped together must share one network")
+    for stream, rgb in zip(streams, frames, strict=True):
+        stream.admit(rgb)
+    config, device = network.config, network.position.device
+    timer = StageTimer(device)
+    with torch.inference_mode():
+        with timer.stage("preprocess"):
+            taken = [stream._taken(rgb, stamp) for stream, rgb, stamp in zip(streams, frames, stamps, strict=True)]
+            images = torch.cat([preprocess(frame.square, config, device) for frame in taken])
+        with timer.stage("encode_image"):
+            features = network.encode_image(images)
+        asked = [stream._coming(i, taken[i].shape, timer) for i, stream in enumerate(streams)]
+        tracked = iter(track(network, features, [one for of_stream in asked for one in of_stream], timer))
+        answers = [[(one.group, next(tracked)) for one in of_stream] for of_stream in asked]
+        with timer.stage("masks"):
+            shown = zip(streams, answers, taken, strict=True)
+            results = [stream._segmentation(mine, frame.shape) for stream, mine, frame in shown]
+    for stream, mine, frame, result in zip(streams, answers, taken, results, strict=True):
+        stream._advance(mine, frame)
+        result.timings = dict(timer.milliseconds)
+    return results

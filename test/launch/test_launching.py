@@ -79,9 +79,9 @@ def test_the_log_level_is_set_for_the_node_in_its_namespace(namespace: str, logg
 @pytest.mark.ros
 @pytest.mark.parametrize("camera", ["", *available_cameras()])
 def test_every_parameter_that_is_passed_is_one_that_the_node_declares_and_accepts(camera: str) -> None:
-    from robotseg_ros.ros.parameters import PARAMETERS
+    from robotseg_ros.ros.parameter_file import description
 
-    specs = {spec.name: spec for spec in PARAMETERS}
+    specs = description().of(())
     everything = node_arguments(
         camera=camera, model="robotseg_nano", checkpoint="/x", parts="arm gripper robot", device="cuda:0",
         precision="bfloat16", autostart="true", use_sim_time="true",
@@ -94,11 +94,13 @@ def test_every_parameter_that_is_passed_is_one_that_the_node_declares_and_accept
 
 @pytest.mark.ros
 def test_the_example_parameter_file_has_all_parameters_with_their_defaults() -> None:
-    from robotseg_ros.ros.parameters import PARAMETERS
+    from robotseg_ros.ros.parameter_file import description
 
     content = yaml.safe_load((config_dir() / "robotseg.yaml").read_text())["/**"]["ros__parameters"]
+    groups = [name for name, value in content.items() if isinstance(value, dict)]
+    content |= {f"{group}.{name}": value for group in groups for name, value in content.pop(group).items()}
     assert {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()} == {
-        spec.name: spec.default for spec in PARAMETERS
+        name: spec.default for name, spec in description().of(()).items()
     }
 
 

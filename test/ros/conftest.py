@@ -54,6 +54,7 @@ class Probe:
         self._subscriptions: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
         self._stamp = 1_000_000  # ms
+        self.kinds: dict[str, Any] = {}  # message types of topics that are not images, statuses or diagnostics
 
     def close(self) -> None:
         """Leaves the graph."""
@@ -86,7 +87,7 @@ class Probe:
             if topic not in self._subscriptions:
                 self.received[topic] = []
                 self._subscriptions[topic] = self.node.create_subscription(
-                    _type_of(topic), topic, self.received[topic].append, 50
+                    self.kinds.get(topic) or _type_of(topic), topic, self.received[topic].append, 50
                 )
         for topic in topics:
             name = self.node.resolve_topic_name(topic)

@@ -82,7 +82,7 @@ def test_without_cv_bridge_it_is_refused_with_what_is_accepted(conversions, monk
 
 def test_a_prompt_request_becomes_arguments_for_the_segmenter(header):
     from robotseg_ros.ros.conversions import grey_image
-    from robotseg_ros.ros.prompting import prompt_arguments
+    from robotseg_ros.ros.service_messages import prompt_arguments
     from robotseg_ros.srv import Prompt
 
     request = Prompt.Request(part="arm", points_x=[1.0, 2.0], points_y=[3.0, 4.0], labels=[1, 0])

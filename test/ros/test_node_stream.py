@@ -284,6 +284,91 @@ def test_a_prompt_is_applied_to_the_next_image(probe):
         status_after(probe, probe.image())
 
 
+def test_a_prompt_names_its_image_by_the_stamp_and_shows_in_the_next_mask(probe):
+    from std_srvs.srv import Trigger
+
+    from robotseg_ros.srv import Prompt
+
+    request = Prompt.Request(part="arm", mask=probe.image("mono8"))
+    request.mask.data = np.pad(np.full((32, 40), 255, np.uint8), ((8, 8), (12, 12))).tobytes()
+
+    def scores(prompted: bool) -> dict[str, float]:
+        """Of the third image of a new stream."""
+        assert probe.call("robotseg/reset", Trigger.Request(), Trigger).success
+        first = probe.image()
+        status_after(probe, first)
+        status_after(probe, probe.image())
+        if prompted:
+            request.stamp = first.header.stamp
+            answer = probe.call("robotseg/prompt", request, Prompt)
+            assert (answer.success, answer.message) == (True, "arm: applied to the image of that stamp")
+        status = status_after(probe, probe.image())
+        return dict(zip(status.parts, status.object_score, strict=True))
+
+    without, prompted = scores(False), scores(True)
+    assert abs(prompted["arm"] - without["arm"]) > 1e-3
+    assert prompted["gripper"] == pytest.approx(without["gripper"], abs=1e-4)
+
+
+def test_a_prompt_for_an_image_that_is_long_gone_is_for_the_next(probe):
+    from robotseg_ros.srv import Prompt
+
+    request = Prompt.Request(part="arm", box=[5.0, 5.0, 30.0, 30.0])
+    request.stamp.sec = 1
+    answer = probe.call("robotseg/prompt", request, Prompt)
+    assert answer.success and answer.message == "arm: the image of that stamp is not kept: applied to the next one"
+
+
+def test_one_image_is_segmented_without_touching_the_stream(probe):
+    from robotseg_ros.srv import Segment
+
+    before = status_after(probe, probe.image())
+    image = probe.image(height=30, width=44)
+    first = probe.call("robotseg/segment", Segment.Request(image=image, parts=["robot", "arm"]), Segment)
+    assert first.success, first.message
+    assert list(first.parts) == ["robot", "arm"]
+    assert len(first.object_score) == len(first.predicted_iou) == 2
+    for mask in first.masks:
+        assert mask.header == image.header
+        assert (mask.encoding, mask.height, mask.width, mask.step) == ("mono8", 30, 44, 44)
+        assert set(np.unique(pixels(mask, 1))) <= {0, 255}
+    second = probe.call("robotseg/segment", Segment.Request(image=image, parts=["robot", "arm"]), Segment)
+    assert list(second.object_score) == list(first.object_score)  # nothing is remembered
+    after = status_after(probe, probe.image())
+    assert (after.frame, after.resets, after.received) == (before.frame + 1, before.resets, before.received + 1)
+
+
+def test_a_compressed_image_is_segmented_too(probe):
+    from sensor_msgs.msg import CompressedImage
+
+    from robotseg_ros.srv import Segment
+
+    jpeg = cv2.imencode(".jpg", np.full((20, 30, 3), 80, np.uint8))[1].tobytes()
+    answer = probe.call("robotseg/segment", Segment.Request(compressed=CompressedImage(data=jpeg)), Segment)
+    assert answer.success, answer.message
+    assert list(answer.parts) == ["arm", "gripper"] and answer.masks[0].width == 30
+
+
+@pytest.mark.parametrize(
+    "fields, reason",
+    [
+        ({}, "the request has no image"),
+        ({"parts": ["hand"]}, "got ['hand']"),
+        ({"camera": "front"}, "there is no camera 'front'"),
+        ({"encoding": "yuv9"}, "encoding 'yuv9'"),
+    ],
+)
+def test_an_image_that_cannot_be_segmented_is_refused_with_a_reason(probe, fields, reason):
+    from robotseg_ros.srv import Segment
+
+    request = Segment.Request(camera=fields.get("camera", ""), parts=fields.get("parts", []))
+    if fields:
+        request.image = probe.image()
+        request.image.encoding = fields.get("encoding", "rgb8")
+    answer = probe.call("robotseg/segment", request, Segment)
+    assert not answer.success and reason in answer.message
+
+
 @pytest.mark.parametrize(
     "fields, reason",
     [

@@ -16,7 +16,9 @@ IMAGE = "front/image/compressed"
 @pytest.fixture(scope="module")
 def nodes(start_robotseg):
     reliable = {"qos_overrides./left/front/image/compressed.subscription.reliability": "reliable"}
-    compressed = start_robotseg("/left", {"camera": "front", "transport": "compressed", "parts": ["robot"], **reliable})
+    compressed = start_robotseg(
+        "/left", {"cameras": ["front"], "transport": "compressed", "parts": ["robot"], **reliable}
+    )
     remapped = start_robotseg(
         "/right",
         {"transport": "compressed", "parts": ["arm"], "use_sim_time": True},  # and nobody publishes /clock
@@ -113,9 +115,11 @@ def test_simulated_time_is_the_nodes_time(probes):
 
 def test_each_node_keeps_to_its_namespace(probes):
     names = {name for name, _ in probes["left"].node.get_topic_names_and_types()}
-    outputs = {name for name in names if re.search(r"/(mask|labels|overlay|status)", name)}
-    left = {f"/left/front/{name}" for name in ("mask/robot", "labels", "overlay", "overlay/compressed", "status")}
-    right = {f"/right/{name}" for name in ("arm_only", "labels", "overlay", "overlay/compressed", "status")}
+    outputs = {name for name in names if re.search(r"/(mask|labels|overlay|status|depth|points)", name)}
+    common = {"labels", "overlay", "overlay/compressed", "status", "mask/camera_info"}
+    common |= {f"{source}/{kind}" for source in ("depth", "points") for kind in ("filtered", "robot")}
+    left = {f"/left/front/{name}" for name in common | {"mask/robot"}}
+    right = {f"/right/{name}" for name in common | {"arm_only"}}
     assert left | right <= names
     assert outputs <= left | right
     services = {name for name, _ in probes["left"].node.get_service_names_and_types()}

@@ -1,4 +1,4 @@
-"""A `Prompt` request as the arguments of `StreamSegmenter.prompt`."""
+"""What requests of the services say, in the terms of the streams, and what is answered."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
-from ..imaging import ImageError
-from ..srv import Prompt
-from .conversions import describe, rgb_of
+from ..imaging import ImageError, Rgb
+from ..srv import Prompt, Segment
+from ..streaming import Segmentation
+from .conversions import describe, mask_image, rgb_of
 
 
 def prompt_arguments(request: Prompt.Request) -> dict[str, Any]:
-    """`points`, `labels`, `box` and `mask` of a request, without what it leaves empty. Raises `ValueError`.
+    """`points`, `labels`, `box` and `mask` as `StreamSegmenter.prompt` takes them, without what a request leaves empty.
 
-    Only what the message's form makes possible is checked here; the segmenter checks the prompt itself.
+    Only what the message's form makes possible is checked here; the segmenter checks the prompt itself. Raises
+    `ValueError`.
     """
     arguments: dict[str, Any] = {}
     if not len(request.points_x) == len(request.points_y) == len(request.labels):
@@ -45,3 +48,22 @@ def _mask_of(image: Image) -> np.ndarray[Any, np.dtype[np.bool_]]:
         return rgb_of(image)[..., 0] > 0
     except ImageError as error:
         raise ValueError(f"mask: {error}") from error
+
+
+def asked_image(request: Segment.Request) -> tuple[Header, Rgb]:
+    """The image to segment, raw or compressed. Raises `ValueError`."""
+    message = request.image if request.image.data else request.compressed
+    if not message.data:
+        raise ValueError("the request has no image; give one as `image` or as `compressed`")
+    try:
+        return message.header, rgb_of(message)
+    except ImageError as error:
+        raise ValueError(f"{describe(message)}: {error}") from error
+
+
+def segment_response(response: Segment.Response, header: Header, found: Segmentation) -> None:
+    """Writes the masks into the answer."""
+    response.parts = list(found.masks)
+    response.masks = [mask_image(header, mask) for mask in found.masks.values()]
+    response.object_score = [float(found.object_score[part]) for part in found.masks]
+    response.predicted_iou = [float(found.predicted_iou[part]) for part in found.masks]
