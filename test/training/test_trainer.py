@@ -10,6 +10,7 @@ from robotseg_ros.model.adapter import load_adapter
 from robotseg_ros.model.checkpoint import read_weights, save_checkpoint
 from robotseg_ros.model.config import preset
 from robotseg_ros.model.network import RobotSeg
+from robotseg_ros.resources import config_dir
 from robotseg_ros.training import prompts
 from robotseg_ros.training.resized import resized
 from robotseg_ros.training.rollout import encode, stream
@@ -141,6 +142,13 @@ def test_settings_name_what_they_do_not_know(tmp_path):
     path.write_text("schedule: {steps: 3, sides: [[0, 128]]}\noptimiser: {learning_rate: 1e-3}")
     assert read_settings(path).schedule.sides == ((0, 128),)
     assert read_settings(path).optimiser.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("path", sorted((config_dir() / "training").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_configurations_can_be_used(path):
+    settings = read_settings(path)
+    preset(settings.model)
+    Schedule(settings.schedule, settings.optimiser)
 
 
 def test_an_adapters_run_moves_the_adapter_alone(settings, tmp_path):
