@@ -1,9 +1,10 @@
-"""Clips in folders of images: VRS's layout with a mask per part, or plain pictures."""
+"""Clips in folders of images: the layouts of VRS and RoboEngine, folders that hold their own masks, or plain pictures."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from numpy.typing import NDArray
 from .clip import PART_FOLDERS, BadFrame, BadFrames, ClipError, Frame, OnBad
 from .images import IMAGE_SUFFIXES, read_image, read_mask
 
-IMAGES, MASKS = "image", "mask_gt"
+IMAGES = "image"
+MASKS = ("mask_gt", "mask")
+"""Folders of masks beside `image`: VRS's and rendered clips', and RoboEngine's."""
+
+OWN_MASKS = "masks"
+"""Folder of a clip's masks inside the clip."""
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
@@ -38,12 +44,12 @@ def _refuse_twins(files: Sequence[Path]) -> None:
 
 
 class FolderClip:
-    """A folder of pictures as a clip, with true masks from `masks/<000|001|002>/<frame>.png` where they are.
+    """A folder of pictures as a clip, with true masks from `masks/<part>/<frame>.png` where they are.
 
-    `masks` is the folder of VRS's part folders or None; `labelled` says how many of the first frames have
-    their masks read (None: all), so that first-frame-only supervision can be enforced where files are opened;
-    `files` picks some of the pictures. Raises ClipError for a missing or empty folder, and at reading as
-    `on_bad` says.
+    `masks` is the folder of the part folders (VRS's 000, 001, 002, or arm, gripper, robot) or None; `labelled` says how
+    many of the first frames have their masks read (None: all), so that first-frame-only supervision can be enforced
+    where files are opened; `files` picks some of the pictures. Raises ClipError for a missing or empty folder, and at
+    reading as `on_bad` says.
     """
 
     def __init__(
@@ -71,9 +77,15 @@ class FolderClip:
     @property
     def parts(self) -> tuple[str, ...]:
         """Parts that have a folder of masks."""
+        return tuple(self.mask_folders)
+
+    @property
+    def mask_folders(self) -> dict[str, Path]:
+        """The folder of masks of each part that has one."""
         if self.masks_folder is None:
-            return ()
-        return tuple(part for part, folder in PART_FOLDERS.items() if (self.masks_folder / folder).is_dir())
+            return {}
+        places = {part: [self.masks_folder / number, self.masks_folder / part] for part, number in PART_FOLDERS.items()}
+        return {part: folder for part, folders in places.items() for folder in folders[::-1] if folder.is_dir()}
 
     @property
     def skipped(self) -> list[BadFrame]:
@@ -108,8 +120,8 @@ class FolderClip:
     def _masks(self, stem: str, image: NDArray[np.uint8]) -> dict[str, NDArray[np.bool_]] | None:
         """True masks of a frame; None when it has none. Raises ClipError when sizes differ."""
         masks: dict[str, NDArray[np.bool_]] = {}
-        for part in self.parts:
-            path = Path(str(self.masks_folder), PART_FOLDERS[part], f"{stem}.png")
+        for part, folder in self.mask_folders.items():
+            path = folder / f"{stem}.png"
             if not path.is_file():
                 continue
             masks[part] = read_mask(path)
@@ -122,38 +134,64 @@ class FolderClip:
         return masks or None
 
 
-def list_clips(root: Path) -> list[str]:
-    """Names of the clips below a VRS root (`root/image/<clip>`), in natural order; [] when it is none."""
-    folder = root / IMAGES
-    if not folder.is_dir():
-        return []
-    return [path.name for path in sorted(folder.iterdir(), key=_natural) if path.is_dir()]
+@dataclass(frozen=True)
+class ClipPlace:
+    """Where a clip of a dataset lies: its pictures, and the folder of its part folders where there is one."""
+
+    name: str
+    images: Path
+    masks: Path | None
 
 
-def vrs_clip(root: Path, name: str, *, on_bad: OnBad = "raise", labelled: int | None = None) -> FolderClip:
-    """The clip `name` of a VRS root; raises ClipError that lists the clips there are."""
-    if name not in list_clips(root):
+def clip_place(root: Path, name: str) -> ClipPlace:
+    """The clip `name` of a dataset; raises ClipError that lists the clips there are."""
+    beside = (root / IMAGES).is_dir()
+    images = root / IMAGES / name if beside else root / name
+    if not images.is_dir():
         known = list_clips(root)
         listed = ", ".join(known[:10]) + (", …" if len(known) > 10 else "") if known else "none"
-        raise ClipError(f"{root / IMAGES}: no clip {name!r}; there are: {listed}")
-    masks = root / MASKS / name
-    return FolderClip(root / IMAGES / name, masks if masks.is_dir() else None, on_bad=on_bad, labelled=labelled)
+        raise ClipError(f"{images.parent}: no clip {name!r}; there are: {listed}")
+    candidates = [root / masks / name for masks in MASKS] if beside else [images / OWN_MASKS]
+    return ClipPlace(name, images, next((folder for folder in candidates if folder.is_dir()), None))
+
+
+def list_clips(root: Path) -> list[str]:
+    """Names of the clips of a dataset, in natural order; [] when it is none.
+
+    A dataset is VRS's (`image/<clip>/<frame>.jpg`, `mask_gt/<clip>/<part>/<frame>.png`), RoboEngine's (the same with
+    `mask`), or a folder of clips that hold their masks (`<clip>/<frame>.jpg`, `<clip>/masks/<part>/<frame>.png`).
+    """
+    beside = root / IMAGES
+    if beside.is_dir():
+        folders = [path for path in beside.iterdir() if path.is_dir()]
+    else:
+        folders = [path for path in root.iterdir() if (path / OWN_MASKS).is_dir()] if root.is_dir() else []
+    return [path.name for path in sorted(folders, key=_natural) if not path.name.startswith(".")]
+
+
+def named_clip(root: Path, name: str, *, on_bad: OnBad = "raise", labelled: int | None = None) -> FolderClip:
+    """The clip `name` of a dataset; raises ClipError that lists the clips there are."""
+    place = clip_place(root, name)
+    return FolderClip(place.images, place.masks, on_bad=on_bad, labelled=labelled)
 
 
 def open_folder(path: Path, *, on_bad: OnBad = "raise") -> FolderClip:
-    """Clip of a folder: a VRS root with one clip, a clip in one (`root/image/<clip>`), or plain images.
+    """Clip of a folder: a dataset with one clip, a clip in one (`root/image/<clip>`), or images, with or without `masks`.
 
-    Raises ClipError for a VRS root of several clips (listed) and for folders without images.
+    Raises ClipError for a dataset of several clips (listed) and for folders without images.
     """
     if not path.is_dir():
         raise ClipError(f"{path}: no such folder")
     names = list_clips(path)
     if len(names) == 1:
-        return vrs_clip(path, names[0], on_bad=on_bad)
+        return named_clip(path, names[0], on_bad=on_bad)
     if names:
         shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        raise ClipError(f"{path}: holds {len(names)} clips; name one, as {path / IMAGES}/CLIP: {shown}")
+        where = clip_place(path, names[0]).images.parent
+        raise ClipError(f"{path}: holds {len(names)} clips; name one, as {where}/CLIP: {shown}")
     absolute = path.resolve()
-    if absolute.parent.name == IMAGES and (absolute.parent.parent / MASKS).is_dir():
-        return vrs_clip(absolute.parent.parent, absolute.name, on_bad=on_bad)
-    return FolderClip(path, on_bad=on_bad)
+    dataset = absolute.parent.parent
+    if absolute.parent.name == IMAGES and any((dataset / masks).is_dir() for masks in MASKS):
+        return named_clip(dataset, absolute.name, on_bad=on_bad)
+    own = path / OWN_MASKS
+    return FolderClip(path, own if own.is_dir() else None, on_bad=on_bad)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..dataset.clip import Frame
-from ..dataset.folders import list_clips, vrs_clip
+from ..dataset.collection import list_dataset
 from ..evaluation.protocol import SETTINGS, ClipScore, Segmenter, Setting, score_clip
 from ..model import PARTS, RobotSeg
 from ..streaming import StreamSegmenter
@@ -46,13 +46,11 @@ class Measured:
 
 
 def read_clips(root: Path, limit: int | None = None) -> list[NamedClip]:
-    """Clips of a VRS folder, spread over it where there are more than `limit`. Raises ValueError for none."""
-    names = list_clips(root)
-    if not names:
-        raise ValueError(f"{root}: no clips (image/<clip>/<frame>.jpg); render some with the renderer")
-    if limit is not None and len(names) > limit:
-        names = [names[int(place)] for place in np.linspace(0, len(names) - 1, limit)]
-    return [NamedClip(name, list(vrs_clip(root, name))) for name in names]
+    """Clips of a dataset, spread over it where there are more than `limit`. Raises ValueError for none."""
+    clips = list_dataset(root).clips
+    if limit is not None and len(clips) > limit:
+        clips = tuple(clips[int(place)] for place in np.linspace(0, len(clips) - 1, limit))
+    return [NamedClip(clip.name, list(clip)) for clip in clips]
 
 
 def plain_stream(network: RobotSeg, frames: Sequence[Frame]) -> Segmenter:

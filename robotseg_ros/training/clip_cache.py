@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..dataset.clip import ClipError, Frame
-from ..dataset.folders import list_clips, vrs_clip
+from ..dataset.folders import clip_place, list_clips, named_clip
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +145,10 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 def _settled_clips(source: Path, skip: set[str]) -> Iterator[str]:
     now = time.time()
     for name in list_clips(source):
-        masks = source / "mask_gt" / name
-        if name in skip or name.startswith(".") or not masks.is_dir():
+        place = clip_place(source, name)
+        if name in skip or place.masks is None:
             continue
-        touched = max(path.stat().st_mtime for path in (source / "image" / name, *masks.iterdir()))
+        touched = max(path.stat().st_mtime for path in (place.images, *place.masks.iterdir()))
         if now - touched > SETTLED_SECONDS:
             yield name
 
@@ -156,9 +156,13 @@ def _settled_clips(source: Path, skip: set[str]) -> Iterator[str]:
 def read_clip(
     source: Path, name: str, width: int, height: int, labelled: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images (T, height, width, 3) of one clip in VRS's layout and label maps (L, height, width) of its first `labelled`
-    frames (None: of all). Raises ClipError."""
-    frames = list(vrs_clip(source, name, labelled=labelled))
+    """Images (T, height, width, 3) of one clip of a dataset and label maps (L, height, width) of its first `labelled`
+    frames (None: of all). Raises ClipError, also where the masks know no arm and gripper."""
+    clip = named_clip(source, name, labelled=labelled)
+    if not {"arm", "gripper"} <= set(clip.parts):
+        parts = ", ".join(clip.parts) or "no part"
+        raise ClipError(f"{source / name}: has masks of {parts}; training needs arm and gripper told apart")
+    frames = list(clip)
     count = len(frames) if labelled is None else min(labelled, len(frames))
     images = np.empty((len(frames), height, width, 3), np.uint8)
     labels = np.zeros((count, height, width), np.uint8)
@@ -166,7 +170,7 @@ def read_clip(
         shrink = cv2.INTER_AREA if frame.image.shape[1] > width else cv2.INTER_LINEAR
         images[index] = cv2.resize(frame.image, (width, height), interpolation=shrink)
         if index < count:
-            _paint(labels[index], frame, source / "mask_gt" / name)
+            _paint(labels[index], frame, source / name)
     return images, labels
 
 

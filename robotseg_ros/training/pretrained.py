@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..dataset.folders import list_clips, vrs_clip
+from ..dataset.folders import list_clips, named_clip
 from ..model.config import MobileTrunk
 from ..model.trunk import MobileNetTrunk
 from .rollout import MEAN, STD, normalised
@@ -147,7 +147,7 @@ def first_frames(clips: Path, count: int = 64, side: int = 256) -> np.ndarray:
     if not names:
         raise PretrainedError(f"{clips}: holds no clips (image/<clip>/<frame>.jpg)")
     picks = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-    frames = [vrs_clip(clips, names[pick], labelled=0).frame(0).image for pick in picks]
+    frames = [named_clip(clips, names[pick], labelled=0).frame(0).image for pick in picks]
     return np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robotseg_ros.dataset import ClipError
-from robotseg_ros.dataset.folders import FolderClip, list_clips, open_folder, vrs_clip
+from robotseg_ros.dataset.folders import FolderClip, list_clips, named_clip, open_folder
 
 
 def test_frames_come_in_natural_order_with_their_names(tmp_path, make):
@@ -40,7 +40,7 @@ def test_a_range_opens_nothing_outside_it(tmp_path, make):
 def test_true_masks_of_the_parts_that_have_them(tmp_path, make):
     root = make.vrs_root(tmp_path)
     (root / "mask_gt/one/001/00002.png").unlink()
-    clip = vrs_clip(root, "one")
+    clip = named_clip(root, "one")
     assert clip.parts == ("arm", "gripper")
     first, _, last = list(clip)
     assert first.masks is not None and last.masks is not None
@@ -52,7 +52,7 @@ def test_first_frame_only_supervision_never_opens_later_masks(tmp_path, make):
     root = make.vrs_root(tmp_path)
     for path in root.glob("mask_gt/one/*/0000[12].png"):
         path.write_bytes(b"not to be read")
-    frames = list(vrs_clip(root, "one", labelled=1))
+    frames = list(named_clip(root, "one", labelled=1))
     assert frames[0].masks is not None
     assert [frame.masks for frame in frames[1:]] == [None, None]
 
@@ -70,7 +70,7 @@ def test_a_root_with_several_clips_asks_for_one_and_lists_them(tmp_path, make):
     with pytest.raises(ClipError, match="clip2, clip10"):
         open_folder(root)
     with pytest.raises(ClipError, match=r"no clip 'three'; there are: clip2, clip10"):
-        vrs_clip(root, "three")
+        named_clip(root, "three")
 
 
 def test_unreadable_frames_are_counted_and_left_out_when_asked(tmp_path, caplog, make):
@@ -89,7 +89,7 @@ def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path, make):
     root = make.vrs_root(tmp_path)
     make.save(root / "mask_gt/one/000/00001.png", np.zeros((10, 20), np.uint8))
     with pytest.raises(ClipError, match=r"00001\.png.*20x10.*64x48"):
-        list(vrs_clip(root, "one"))
+        list(named_clip(root, "one"))
 
 
 def test_a_folder_in_which_nothing_can_be_read_is_refused_also_when_skipping(tmp_path):

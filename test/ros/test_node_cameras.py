@@ -63,24 +63,26 @@ def test_a_camera_that_comes_back_at_another_size_concerns_no_other(probe):
     before = wrist(probe), front(probe, probe.image())
     after = wrist(probe, size=(60, 80)), front(probe, probe.image())
     assert (after[0].frame, after[0].resets) == (0, before[0].resets + 1)
-    assert (after[1].frame, after[1].resets) == (before[1].frame + 1, before[1].resets)
+    assert after[1].frame > before[1].frame and after[1].resets == before[1].resets
 
 
 def test_a_slow_camera_is_served_beside_a_fast_one(probe):
     """60 and 5 Hz: the fast one always has an image waiting, and every image of the slow one is segmented."""
     probe.listen("front/status", "wrist/status")
     started = front(probe, probe.image())
-    wrist_before = wrist(probe)
+    wrist(probe)
+    slow = []
     for _ in range(5):
         image = jpeg(probe)
         probe.publish(image, WRIST)
-        while not probe.find("wrist/status", image.header):
+        while not (status := probe.find("wrist/status", image.header)):
             probe.publish(probe.image(), "front/image")
             probe.spin(1 / 60)
-    fast, slow = front(probe, probe.image()), wrist(probe)
-    assert slow.processed - wrist_before.processed == slow.received - wrist_before.received == 6
-    assert slow.dropped == wrist_before.dropped
-    assert fast.processed - started.processed > 5
+        slow.append(status)
+    first, last = slow[0], slow[-1]
+    assert last.processed - first.processed == last.received - first.received == 4
+    assert last.dropped == first.dropped
+    assert front(probe, probe.image()).processed - started.processed > 5
 
 
 def test_images_that_wait_together_share_the_networks_call(probe):
@@ -105,13 +107,14 @@ def test_one_camera_is_paused_and_reset_by_its_name(probe):
 
     before = front(probe, probe.image()), wrist(probe)
     assert probe.call("robotseg/wrist/pause", SetBool.Request(data=True), SetBool).success
-    probe.publish(jpeg(probe), WRIST)
+    unseen = jpeg(probe)
+    probe.publish(unseen, WRIST)
     probe.spin(0.2)
     assert probe.call("robotseg/wrist/pause", SetBool.Request(data=False), SetBool).success
     assert probe.call("robotseg/front/reset", Trigger.Request(), Trigger).success
     after = front(probe, probe.image()), wrist(probe)
     assert (after[0].resets, after[0].frame) == (before[0].resets + 1, 0)
-    assert (after[1].resets, after[1].processed) == (before[1].resets, before[1].processed + 1)
+    assert after[1].resets == before[1].resets and not probe.find("wrist/status", unseen.header)
 
 
 def test_a_prompt_names_its_camera(probe):
