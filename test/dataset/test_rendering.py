@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +20,15 @@ for package in ("mujoco", "robosuite", "robosuite_models", "trimesh", "fast_simp
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"rendering needs {package}, which is not installed", allow_module_level=True)
 
-from robotseg_ros.dataset.rendering import EMBODIMENTS, ClipSpec, assets, painter, render, render_clip  # noqa: E402
+from robotseg_ros.dataset.rendering import (  # noqa: E402
+    EMBODIMENTS,
+    SPLITS,
+    ClipSpec,
+    assets,
+    painter,
+    render,
+    render_clip,
+)
 from robotseg_ros.dataset.rendering import scene as scenes  # noqa: E402
 from robotseg_ros.dataset.rendering.motion import Kinematics  # noqa: E402
 from robotseg_ros.dataset.rendering.render import Stage  # noqa: E402
@@ -144,6 +156,62 @@ def test_home_is_above_the_table_and_fingers_move(name: str) -> None:
     closed = kin.data.geom_xpos[kin.fist].copy()
     kin.set(kin.home, 1.0)
     assert np.abs(kin.data.geom_xpos[kin.fist] - closed).max() > 0.005
+
+
+def test_a_second_robot_is_robot_too_and_of_the_same_side_of_the_splits() -> None:
+    for seed in range(80):
+        scene = scenes.build_scene("sawyer", seed, True, (64, 64), False)
+        if len(scene.robots) > 1:
+            break
+    first, second = scene.robots
+    assert first.entry.name == "sawyer" and second.entry.name in SPLITS["heldout"].embodiments
+    owner = [scene.model.body(body).name for body in scene.model.geom_bodyid]
+    mine = np.array([name.startswith(second.prefix) for name in owner])
+    assert {assets.ARM, assets.GRIPPER} == set(scene.labels[mine].tolist())
+    moved = Kinematics(scene, second)
+    moved.set(moved.home, 0.0)
+    still = moved.data.geom_xpos[~mine].copy()
+    moved.set(moved.home + 0.2, 1.0)
+    np.testing.assert_array_equal(moved.data.geom_xpos[~mine], still)
+
+
+def test_a_clip_that_looks_away_begins_with_the_robot_in_view() -> None:
+    spec = replace(SMALL, camera="away", frames=12, duration=4.0, width=64, height=48)
+    covered = [render_clip(replace(spec, seed=seed))[2]["coverage"] for seed in (3, 4, 5)]
+    assert all(shares[0] > 0.01 for shares in covered)
+    assert any(min(shares) < shares[0] / 4 for shares in covered)
+
+
+def test_no_two_splits_share_a_seed_or_a_family() -> None:
+    starts = sorted(split.first_seed for split in SPLITS.values())
+    assert min(np.diff(np.unique(starts))) >= 1_000_000 and len(set(starts)) == len(starts)
+    families = {name: {EMBODIMENTS[robot].family for robot in split.embodiments} for name, split in SPLITS.items()}
+    assert SPLITS["seen"].embodiments == SPLITS["train"].embodiments
+    for name in ("val", "heldout", "hard"):
+        assert not families[name] & families["train"]
+
+
+def test_a_killed_process_costs_no_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def kill_a_worker() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if any((tmp_path / "facts").glob("*.json")):  # the workers are at their second clips
+                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+                return
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    settings = {"width": 96, "height": 72, "frames": 2, "supersample": 1}
+    assert render.render_clips(tmp_path, 5, ["panda"], 40, workers=2, **settings) == 5
+    killer.join()
+    assert not killer.is_alive() and "failed" not in capsys.readouterr().out
+
+
+def test_a_clip_that_fails_is_named_and_the_others_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"width": 64, "height": 48, "frames": 1, "supersample": 1}
+    assert render.render_clips(tmp_path, 2, ["panda", "no_such_robot"], 30, workers=1, **settings) == 1
+    assert "clip no_such_robot_0000031 failed" in capsys.readouterr().out
 
 
 def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_the_command_lists_runs_and_refuses(tmp_path, capsys):
     listed = capsys.readouterr().out
     assert all(name in listed for name in EXPERIMENTS)
     assert main(["experiment", "structure", "--clips", str(tmp_path)]) == 2
-    assert "no clips" in capsys.readouterr().err
+    assert "holds no dataset" in capsys.readouterr().err
     assert main(["experiment", "nothing"]) == 2 and main(["experiment", "losses"]) == 2
     assert "--start" in capsys.readouterr().err
     write_split(tmp_path / "seen", "clip")
