@@ -47,6 +47,7 @@ else
     mapfile -t needs < <("$venv/bin/python" setup/requirements.py dev)
     pip "${needs[@]}" -r requirements/ros.txt
     SAM2_BUILD_CUDA=0 pip --no-deps sam2
+    pip --no-deps vos-benchmark # the reference for our measures; it asks for a second OpenCV
 fi
 rm -f "$stamps/$what"-*
 touch "$stamp"

@@ -10,7 +10,7 @@ python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet uv
 
 # Packages installed without their dependencies are pinned by hand: resolving them would bring what they are kept from bringing.
-no_dependencies='^(sam2|robosuite|robosuite_models) =='
+no_dependencies='^(sam2|robosuite|robosuite_models|vos-benchmark) =='
 grep -vE "$no_dependencies" requirements/bounds.txt > "$work/bounds.txt"
 { "$work/venv/bin/python" setup/requirements.py dev render train; echo setuptools; echo wheel; } > "$work/package.txt"
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import robotseg_ros
@@ -202,3 +204,54 @@ def wait_until() -> Callable[..., None]:
                 step()
 
     return wait
+
+
+class MovingArm:
+    """A small dataset of an arm that moves to the right with its gripper on top, and masks predicted for it."""
+
+    height, width = 48, 64
+    folders = {"arm": "000", "gripper": "001", "robot": "002"}
+
+    def masks(self, index: int, shift: int = 0) -> dict[str, np.ndarray]:
+        """Masks (H, W), 0 and 255, of a frame by part."""
+        arm, gripper = (np.zeros((self.height, self.width), np.uint8) for _ in range(2))
+        x = 10 + 2 * index + shift
+        arm[16:44, x : x + 12] = 255
+        gripper[6:16, x : x + 8] = 255
+        return {"arm": arm, "gripper": gripper, "robot": arm | gripper}
+
+    def image(self, masks: dict[str, np.ndarray]) -> np.ndarray:
+        """A picture with these parts."""
+        image = np.full((self.height, self.width, 3), 90, np.uint8)
+        image[masks["arm"] > 0], image[masks["gripper"] > 0] = (30, 200, 90), (220, 60, 40)
+        return image
+
+    def write(self, root: Path, frames: int = 5) -> Path:
+        """Two clips, `one` and `two`, in VRS's layout."""
+        for number, clip in enumerate(("one", "two")):
+            for index in range(frames):
+                masks = self.masks(index, number)
+                self.save(root / "image" / clip / f"{index:05d}.jpg", self.image(masks))
+                for part, folder in self.folders.items():
+                    self.save(root / "mask_gt" / clip / folder / f"{index:05d}.png", masks[part])
+        return root
+
+    def predict(self, root: Path, shift: int = 2, frames: int = 5) -> Path:
+        """Masks of the same clips, `shift` pixels off."""
+        for number, clip in enumerate(("one", "two")):
+            for index in range(frames):
+                for part, mask in self.masks(index, number + shift).items():
+                    self.save(root / clip / self.folders[part] / f"{index:05d}.png", mask)
+        return root
+
+    @staticmethod
+    def save(path: Path, image: np.ndarray) -> None:
+        """Writes an image file, its folder too."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), image)
+
+
+@pytest.fixture
+def moving_arm() -> MovingArm:
+    """Writes a small dataset, and predictions for it."""
+    return MovingArm()

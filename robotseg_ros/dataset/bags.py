@@ -357,6 +357,15 @@ class BagWriter:
             raise BagError(f"{self.path}: {topic} is {link.msgtype} so far and cannot become {msgtype}")
         self._writer.write(link, time_ns, cdr)
 
+    def copy(self, source: Connection, cdr: bytes, time_ns: int) -> None:
+        """Appends a message of another bag's connection as it is, also of a type that is not known here."""
+        link = self._links.get(source.topic)
+        if link is None:
+            link = self._links[source.topic] = self._writer.add_connection(
+                source.topic, source.msgtype, msgdef=source.msgdef.data, rihs01=source.digest
+            )
+        self._writer.write(link, time_ns, cdr)
+
     def write_image(
         self, topic: str, image: NDArray[Any], stamp_ns: int, frame_id: str = "", time_ns: int | None = None
     ) -> None:

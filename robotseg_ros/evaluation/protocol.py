@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,12 +71,31 @@ class ClipScore:
 
 
 def score_clip(
-    name: str, frames: Sequence[Frame], make: Callable[[], Segmenter], setting: Setting, parts: Sequence[str]
+    name: str, frames: Iterable[Frame], make: Callable[[], Segmenter], setting: Setting, parts: Sequence[str]
 ) -> ClipScore:
     """Scores every frame of a clip that a fresh segmenter streams through in a setting."""
-    stream = make()
-    corrections = dict.fromkeys(parts, 0)
     scores: dict[str, list[tuple[float, float]]] = {part: [] for part in parts}
+    for frame, masks in segment(frames, make(), setting, parts):
+        for part, values in scores.items():
+            values.append(score_frame(frame, masks, part))
+    table = {part: np.array(values) for part, values in scores.items()}
+    return ClipScore(
+        name, {part: rows[:, 0] for part, rows in table.items()}, {part: rows[:, 1] for part, rows in table.items()}
+    )
+
+
+def score_frame(frame: Frame, masks: Mapping[str, Mask], part: str) -> tuple[float, float]:
+    """J and F of a part in a frame; nan where the frame has no true mask of it."""
+    if frame.masks is None or part not in frame.masks:
+        return np.nan, np.nan
+    return jaccard(masks[part], frame.masks[part]), boundary_f(masks[part], frame.masks[part])
+
+
+def segment(
+    frames: Iterable[Frame], stream: Segmenter, setting: Setting, parts: Sequence[str]
+) -> Iterator[tuple[Frame, dict[str, Mask]]]:
+    """The masks of every frame of a clip that a fresh segmenter streams through in a setting."""
+    corrections = dict.fromkeys(parts, 0)
     for index, frame in enumerate(frames):
         true = frame.masks or {}
         masks = _first_frame(stream, frame, setting, parts) if index == 0 else stream.step(frame.image).masks
@@ -91,15 +110,7 @@ def score_clip(
             for part in poor:
                 corrections[part] += 1
             masks = _clicked(stream, frame, {part: masks[part] for part in poor}, masks)
-        for part in parts:
-            known = part in true
-            scores[part].append(
-                (jaccard(masks[part], true[part]), boundary_f(masks[part], true[part])) if known else (np.nan, np.nan)
-            )
-    table = {part: np.array(values) for part, values in scores.items()}
-    return ClipScore(
-        name, {part: rows[:, 0] for part, rows in table.items()}, {part: rows[:, 1] for part, rows in table.items()}
-    )
+        yield frame, masks
 
 
 def _first_frame(stream: Segmenter, frame: Frame, setting: Setting, parts: Sequence[str]) -> dict[str, Mask]:

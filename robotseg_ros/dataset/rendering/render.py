@@ -294,33 +294,42 @@ def _results(todo: list[Job], workers: int) -> Iterator[dict[str, Any]]:
 
 def _outcomes(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | Exception]]:
     """Each clip's facts, or what went wrong with it."""
-    cut_off = []
-    for job, outcome in _in_processes(jobs, workers):
-        if isinstance(outcome, BrokenProcessPool):
-            cut_off.append(job)
-        else:
-            yield job, outcome
-    for job in cut_off:
-        yield from _in_processes([job], 1)
+    waiting = deque(jobs)
+    while waiting and not _stop_wanted():
+        cut_off = []
+        for job, outcome in _in_processes(waiting, workers):
+            if isinstance(outcome, BrokenProcessPool):
+                cut_off.append(job)
+            else:
+                yield job, outcome
+        for job in cut_off:
+            yield from _in_processes(deque([job]), 1)
 
 
-def _in_processes(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | Exception]]:
-    """As `_outcomes`, without a second try: all that was not finished when a process died is a BrokenProcessPool."""
+def _in_processes(waiting: deque[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | Exception]]:
+    """Takes clips from `waiting` and renders them, until none is left or a process dies.
+
+    Those that were under way when one died come out as a BrokenProcessPool; the others keep waiting.
+    """
     os.environ["LP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(min(workers, len(waiting)), context, initializer=_start_worker) as pool:
         running: dict[Future[dict[str, Any]], Job] = {}
-        waiting = deque(jobs)
-        while running or (waiting and not _stop_wanted()):
-            while waiting and len(running) <= workers and not _stop_wanted():
-                job = waiting.popleft()
+        broken = False
+        while True:
+            while waiting and len(running) <= workers and not broken and not _stop_wanted():
                 try:
-                    running[pool.submit(_render_and_write, job)] = job
-                except BrokenProcessPool as error:
-                    yield job, error
+                    running[pool.submit(_render_and_write, waiting[0])] = waiting[0]
+                except BrokenProcessPool:
+                    broken = True
+                else:
+                    waiting.popleft()
+            if not running:
+                return
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 fault = done.exception()
                 assert fault is None or isinstance(fault, Exception)
+                broken = broken or isinstance(fault, BrokenProcessPool)
                 yield running.pop(done), done.result() if fault is None else fault
 
 
