@@ -33,6 +33,8 @@ PROVIDERS: dict[str, tuple[str | None, str | None]] = {
     "mujoco": ("mujoco", None),
     "numpy": ("numpy", "python3-numpy"),
     "omegaconf": ("hydra-core", "python3-hydra-core-pip"),
+    "pyarrow": ("pyarrow", None),
+    "ray": ("ray", None),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "safetensors": ("safetensors", None),
     "sam2": ("sam2", None),

@@ -41,6 +41,9 @@ COMMANDS: dict[str, Command] = {
     "segment": Command("robotseg_ros.cli.segment", "masks and an overlay video of a video, image folder or bag"),
     "demo": Command("robotseg_ros.cli.demo", "replay a recorded bag through the ROS node and measure it"),
     "evaluate": Command("robotseg_ros.cli.evaluate", "score masks: accuracy, steadiness, speed; with a report"),
+    "label": Command(
+        "robotseg_ros.cli.label", "masks for large collections, on many machines; LeRobot datasets", "ray"
+    ),
     "render": Command("robotseg_ros.cli.render", "render clips of robots with true masks", "render"),
     "train": Command("robotseg_ros.cli.train", "train a model", "train"),
     "experiment": Command("robotseg_ros.cli.experiment", "what a part, a loss or a prompt is worth", "train"),

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..dataset.rendering.embodiments import EMBODIMENTS
-from ..dataset.rendering.splits import SPLITS
+from ..dataset.rendering.splits import SEEDS, SPLITS
 from .errors import BadInput
 
 
@@ -38,19 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Renders what is missing; 1 where some clips failed."""
     from ..dataset.rendering.assets import MissingAssets
-    from ..dataset.rendering.render import render_clips
+    from ..dataset.rendering.render import BadSettings, render_clips
 
     split = SPLITS[args.split]
     chosen = tuple(args.embodiments or split.embodiments)
     if foreign := [name for name in chosen if name not in split.embodiments]:
         known = "no robot of" if all(name in EMBODIMENTS for name in foreign) else "unknown; no robot of"
         raise BadInput(f"{', '.join(foreign)}: {known} the split {args.split}: {', '.join(split.embodiments)}")
+    if args.skip < 0 or args.skip + args.count > SEEDS:
+        raise BadInput(f"--skip {args.skip} and --count {args.count}: a split has the seeds 0 to {SEEDS - 1}")
     width, height = args.size
     settings = {"split": args.split, "width": width, "height": height}
     settings |= {"frames": args.frames, "duration": args.duration}
     try:
         done = render_clips(args.out, args.count, chosen, split.first_seed + args.skip, args.workers, **settings)
-    except MissingAssets as error:
+    except (MissingAssets, BadSettings) as error:
         raise BadInput(str(error)) from error
     print(f"{done} of {args.count} clips in {args.out}; {args.out / 'contact.png'} shows them")
     return 0 if done == args.count else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import cv2
 import pytest
 
 from robotseg_ros.cli.main import main
@@ -23,7 +24,9 @@ def test_a_split_is_rendered_once_and_added_to(tmp_path, capsys):
     before = first.stat().st_mtime_ns
     assert main(["render", str(out), "--split", "heldout", "--count", "2", *SMALL]) == 0
     assert sorted(path.name for path in (out / "image").iterdir()) == ["sawyer_7000000", "xarm7_7000001"]
-    assert first.stat().st_mtime_ns == before and (out / "contact.png").is_file()
+    assert first.stat().st_mtime_ns == before
+    sheet = cv2.imread(str(out / "contact.png"))
+    assert sheet.shape == (180, 8 * 240, 3) and sheet[:, :480].any() and not sheet[:, 480:].any()
     assert "2 of 2 clips" in capsys.readouterr().out
 
 
@@ -33,6 +36,28 @@ def test_robots_of_another_split_and_unknown_ones_are_refused(tmp_path, capsys):
     assert main(["render", str(tmp_path), "--embodiments", "robby"]) == 2
     assert "robby: unknown" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--skip", "-1"], "--skip -1 and --count 100: a split has the seeds 0 to 999999"),
+        (["--skip", "999999", "--count", "2"], "a split has the seeds 0 to 999999"),
+        (["--size", "20", "10"], "clips of 20x10 are too small; the least is 32x24"),
+        (["--duration", "-2"], "in -2.0 s; both must be more than 0"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused_and_nothing_is_made(tmp_path, capsys, arguments, said):
+    assert main(["render", str(tmp_path / "clips"), *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "clips").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--count", "0"], ["--split", "robots"], ["--frames", "many"]])
+def test_wrong_words_are_argparses_to_refuse(tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(["render", str(tmp_path), *arguments])
+    assert arguments[0] in capsys.readouterr().err
 
 
 def test_the_splits_are_told(capsys):

@@ -30,6 +30,14 @@ _MOST_FAILURES = 10
 _CLIPS_PER_PROCESS = 100
 
 
+_THUMBNAIL = (64, 48)
+_DRAWN = ("camera", "coverage", "shadows")  # settings whose facts say what was drawn where the spec left it open
+
+
+class BadSettings(ValueError):
+    """Clips that cannot be rendered as asked for."""
+
+
 @dataclass(frozen=True)
 class ClipSpec:
     """All that decides a clip; equal specs give equal pixels. Sizes in pixels, `duration` in seconds.
@@ -53,6 +61,13 @@ class ClipSpec:
     postprocess: bool = True
     calm: bool = False
 
+    def __post_init__(self) -> None:
+        least = tuple(-(-side // self.supersample) for side in _THUMBNAIL)
+        if self.width < least[0] or self.height < least[1]:
+            raise BadSettings(f"clips of {self.width}x{self.height} are too small; the least is {least[0]}x{least[1]}")
+        if self.frames < 1 or not 0 < self.duration < np.inf:
+            raise BadSettings(f"a clip of {self.frames} frames in {self.duration} s; both must be more than 0")
+
     @property
     def name(self) -> str:
         """The clip's folder name."""
@@ -65,7 +80,7 @@ def _coverage(painter: Painter, kin: motion.Kinematics, path: Any, opening: Any,
     for index in (0, len(path) // 2, len(path) - 1):
         kin.set(path[index], opening[index])
         painter.pose(kin.data, cam.position[index], cam.quaternion[index], cam.fovy)
-        shares.append(float((painter.parts(64, 48) > 0).mean()))
+        shares.append(float((painter.parts(*_THUMBNAIL) > 0).mean()))
     return shares
 
 
@@ -269,6 +284,21 @@ def plan(count: int, embodiments: Sequence[str], seed: int, **settings: Any) -> 
     return [ClipSpec(embodiments[i % len(embodiments)], seed + i, **settings) for i in range(count)]
 
 
+def _is_there(out: Path, spec: ClipSpec) -> bool:
+    """Whether a clip has been rendered already. Raises BadSettings where that was done with other settings."""
+    file = out / "facts" / f"{spec.name}.json"
+    if not file.exists():
+        return False
+    facts = json.loads(file.read_text())
+    for setting, wanted in asdict(spec).items():
+        if setting not in _DRAWN and facts.get(setting, wanted) != wanted:
+            raise BadSettings(
+                f"{out}: clip {spec.name} was rendered with {setting} {facts[setting]}, not {wanted}; "
+                "name another folder, or delete this one"
+            )
+    return True
+
+
 def _stop_wanted() -> bool:
     file = os.environ.get(STOP_VARIABLE)
     return bool(file) and Path(str(file)).exists()
@@ -374,14 +404,14 @@ def render_clips(
 
     `settings` are fields of ClipSpec (split, width, height, frames, ...). Ctrl-C, or the file named by the
     environment variable ROBOTSEG_RENDER_STOP, ends the run cleanly; calling again goes on. A clip that
-    fails is named and left out; raises the error when more than ten fail, MissingAssets at once.
+    fails is named and left out; raises the error when more than ten fail, MissingAssets at once, BadSettings
+    before anything is rendered.
     """
-    out = Path(out)
+    out, specs = Path(out), plan(count, embodiments, seed, **settings)
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    specs = plan(count, embodiments, seed, **settings)
-    todo = [(str(out), spec) for spec in specs if not (out / "facts" / f"{spec.name}.json").exists()]
+    todo = [(str(out), spec) for spec in specs if not _is_there(out, spec)]
     bar = tqdm(total=count, initial=count - len(todo), unit="clip", desc=f"render {out.name}", mininterval=5)
     try:
         for done, _ in enumerate(_results(todo, workers or os.cpu_count() or 1), 1):

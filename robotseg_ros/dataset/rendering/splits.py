@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from .embodiments import names
 
+SEEDS = 1_000_000
+"""How many clip seeds a split has."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """`embodiments` are filmed in turn, with clip seeds from `first_seed` up to the next split's."""
+    """`embodiments` are filmed in turn, with `SEEDS` clip seeds from `first_seed` on."""
 
     embodiments: tuple[str, ...]
     first_seed: int

@@ -1,0 +1,1 @@
+"""Masks for large collections: thousands of clips, one process or many machines, every output written once."""
