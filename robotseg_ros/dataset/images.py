@@ -57,3 +57,14 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     picture = _load(path)
     values = np.asarray(picture.convert("RGB") if "A" in picture.getbands() else picture)
     return np.asarray(values.any(axis=2) if values.ndim == 3 else values != 0)
+
+
+def read_label_map(path: Path) -> NDArray[np.integer]:
+    """Labels (H, W) of an image file with one channel: its values, or a palette image's indices.
+
+    Raises ClipError that names the file.
+    """
+    values = np.asarray(_load(path))
+    if values.ndim != 2 or values.dtype.kind not in "uib":
+        raise ClipError(f"{path}: is no label map, which has one channel of integers, but {values.shape} {values.dtype}")
+    return values.astype(np.int32)

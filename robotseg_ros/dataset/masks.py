@@ -1,0 +1,81 @@
+"""How true masks lie on disk: a folder for each part, or label maps beside the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .clip import PART_FOLDERS
+from .images import read_label_map, read_mask
+
+
+class Masks(Protocol):
+    """The mask files of one clip. `where` is the folder to name in messages, `parts` those that may have masks."""
+
+    where: Path
+    parts: tuple[str, ...]
+
+    def of(self, frame: str) -> Mapping[str, Path]:
+        """The file of each part of a frame (its picture's name without suffix) that is there; nothing else is listed."""
+
+    def all(self) -> Mapping[str, Mapping[str, Path]]:
+        """The files of each frame that has any, by the frame's name."""
+
+    def read(self, file: Path) -> NDArray[np.bool_]:
+        """Mask bool (H, W) of one of the files; raises ClipError that names it."""
+
+
+class PartFolders:
+    """`<folder>/<part>/<frame>.png`, parts called 000, 001, 002 (VRS) or arm, gripper, robot; what is not black is mask."""
+
+    def __init__(self, folder: Path) -> None:
+        self.where = folder
+        places = [(part, folder / name) for part, number in PART_FOLDERS.items() for name in (number, part)]
+        self.folders = {part: place for part, place in places if place.is_dir()}
+        self.parts = tuple(self.folders)
+
+    def of(self, frame: str) -> dict[str, Path]:
+        """As `Masks.of`."""
+        files = {part: folder / f"{frame}.png" for part, folder in self.folders.items()}
+        return {part: file for part, file in files.items() if file.is_file()}
+
+    def all(self) -> dict[str, dict[str, Path]]:
+        """As `Masks.all`."""
+        found: dict[str, dict[str, Path]] = {}
+        for part, folder in self.folders.items():
+            for file in sorted(folder.glob("*.png")):
+                found.setdefault(file.stem, {})[part] = file
+        return found
+
+    def read(self, file: Path) -> NDArray[np.bool_]:
+        """As `Masks.read`."""
+        return read_mask(file)
+
+
+class LabelMaps:
+    """`mask_<name>.png` beside `img_<name>.png`, as RoboEngine's RoboSeg has them: 1 and 2 are robot, 3 what it handles."""
+
+    IMAGE, MASK = "img_", "mask_"
+    ROBOT = (1, 2)
+    parts = ("robot",)
+
+    def __init__(self, image: Path) -> None:
+        self.where, self._image = image.parent, image.stem
+
+    def of(self, frame: str) -> dict[str, Path]:
+        """As `Masks.of`."""
+        file = self.where / f"{self.MASK}{frame.removeprefix(self.IMAGE)}.png"
+        return {"robot": file} if file.is_file() else {}
+
+    def all(self) -> dict[str, dict[str, Path]]:
+        """As `Masks.all`."""
+        found = self.of(self._image)
+        return {self._image: found} if found else {}
+
+    def read(self, file: Path) -> NDArray[np.bool_]:
+        """As `Masks.read`."""
+        return np.isin(read_label_map(file), self.ROBOT)
