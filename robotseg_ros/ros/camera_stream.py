@@ -73,8 +73,8 @@ class CameraStream:
         self.segmenter = model.new_stream(settings)
         self.object_scores: dict[str, float] = {}  # of the last frame
         self._node = node
-        self._model = model
-        self._settings = settings
+        self.model = model
+        self.settings = settings
         self._log = ThrottledLog(node.get_logger())
         self._prefix = f"{name}/" if name else ""
         self._outputs = Outputs(node, self._prefix, settings.parts)
@@ -96,11 +96,11 @@ class CameraStream:
         if self._subscription is not None:
             return str(self._subscription.topic_name)
         base = self._node.resolve_topic_name(f"{self._prefix}image")
-        return str(base if self._settings.transport == "raw" else f"{base}/compressed")
+        return str(base if self.settings.transport == "raw" else f"{base}/compressed")
 
     @property
     def _message_type(self) -> type[Image] | type[CompressedImage]:
-        return Image if self._settings.transport == "raw" else CompressedImage
+        return Image if self.settings.transport == "raw" else CompressedImage
 
     @property
     def kind(self) -> str:
@@ -183,7 +183,7 @@ class CameraStream:
         latency_ms = self.statistics.published(frame.arrival.received, batch)
         self.object_scores = dict(segmentation.object_score)
         self._outputs.publish_status(lambda: self._status(frame, segmentation, timings, latency_ms))
-        self._outputs.publish_overlay(header, frame.rgb, segmentation, self._settings.overlay_alpha)
+        self._outputs.publish_overlay(header, frame.rgb, segmentation, self.settings.overlay_alpha)
         self._frame += 1
 
     def fail(self, what: str) -> None:
@@ -195,7 +195,7 @@ class CameraStream:
 
     def apply(self, settings: Settings) -> None:
         """Takes over the settings that may change while running."""
-        self._settings = settings
+        self.settings = settings
         self.segmenter.parts = settings.parts
         self.segmenter.mask_threshold = settings.mask_threshold
         self._outputs.set_parts(settings.parts)
@@ -228,8 +228,8 @@ class CameraStream:
     def segment_alone(self, rgb: Rgb, parts: Sequence[str]) -> Segmentation:
         """One image by the camera's model and, where none are named, its parts; its memory is not touched. Raises
         `ValueError`."""
-        settings = replace(self._settings, parts=tuple(parts) or self._settings.parts, prompt_history=0)
-        return self._model.new_stream(settings).step(rgb)
+        settings = replace(self.settings, parts=tuple(parts) or self.settings.parts, prompt_history=0)
+        return self.model.new_stream(settings).step(rgb)
 
     def _decode(self, message: Image | CompressedImage) -> Rgb | None:
         try:
@@ -247,7 +247,7 @@ class CameraStream:
         scores = [float(segmentation.object_score[part]) for part in parts]
         return SegmentationStatus(
             header=frame.arrival.message.header,
-            model=self._model.name,
+            model=self.model.name,
             parts=parts,
             present=[score > 0.0 for score in scores],
             object_score=scores,

@@ -15,8 +15,6 @@ from .throttled_log import ThrottledLog
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
-# A camera that says nothing for this long is reported.
-SILENCE_S = 3.0
 REPEAT_S = 30.0
 
 
@@ -79,19 +77,36 @@ class Diagnostics:
             return OK, "inactive"
         if stream.paused:
             return OK, "paused"
-        if stream.statistics.silence() > SILENCE_S:
+        if stream.statistics.silence() > stream.settings.diagnostics_silence:
             message = self._silence(stream)
             self._log.warning(message)
             return ERROR, message
         bad = stream.statistics.counts.rejected + stream.statistics.counts.failed
         new, self._bad[stream.name] = bad - self._bad.get(stream.name, 0), bad
         if new <= 0:  # or counted from zero since
-            return OK, f"{rate_out:.1f} masks per second"
+            return self._measured(stream, rate_out)
         level = WARN if rate_out else ERROR
         return (
             level,
             f"{stream.topic}: {new} images could not be segmented since the last report; see the log",
         )
+
+    @staticmethod
+    def _measured(stream: CameraStream, rate_out: float) -> tuple[bytes, str]:
+        """WARN where a camera that works is beyond a limit that its user has set."""
+        settings, (_, latency) = stream.settings, stream.statistics.latencies()
+        problems = []
+        if rate_out < settings.diagnostics_rate:
+            problems.append(f"{rate_out:.1f} masks per second, fewer than {settings.diagnostics_rate:g}")
+        if 0 < settings.diagnostics_latency < latency:
+            problems.append(f"latency {latency:.0f} ms, more than {settings.diagnostics_latency:g}")
+        scores = stream.object_scores
+        if scores and max(scores.values()) < settings.diagnostics_object_score:
+            best = max(scores, key=scores.__getitem__)
+            problems.append(
+                f"object score {scores[best]:.1f} ({best}), lower than {settings.diagnostics_object_score:g}"
+            )
+        return (WARN, "; ".join(problems)) if problems else (OK, f"{rate_out:.1f} masks per second")
 
     def _silence(self, stream: CameraStream) -> str:
         """Who publishes on the topic of a camera that says nothing."""

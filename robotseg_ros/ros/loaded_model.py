@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from ..model import RobotSeg, load_model, model_info
+from ..model.adapter import load_adapter
 from ..runtime import prepare, select_device
 from ..streaming import StreamSegmenter, step_together
 from .parameters import Settings
@@ -27,17 +29,25 @@ class LoadedModel:
     network: RobotSeg
     name: str
     device: torch.device
-    load_s: float
-    frame_ms: float  # of the last frame of the warm-up, alone
+    adapter: str = ""
+    load_s: float = 0.0
+    frame_ms: float = 0.0  # of the last frame of the warm-up, alone
 
     def described(self) -> dict[str, str]:
         """For the diagnostics."""
         return {
             "model": self.name,
+            "adapter": self.adapter,
             "device": str(self.device),
+            "device_memory_mb": f"{_memory_mb(self.device):.0f}",
             "load_s": f"{self.load_s:.2f}",
             "warm_up_frame_ms": f"{self.frame_ms:.1f}",
         }
+
+    def take_adapter(self, path: str) -> None:
+        """Changes to another embodiment's adapter, or to none. Raises `CheckpointError` for one that does not fit."""
+        load_adapter(self.network, path or None)
+        self.adapter = path
 
     def new_stream(self, settings: Settings) -> StreamSegmenter:
         """A segmenter with its own memory on the shared network."""
@@ -58,9 +68,9 @@ def load(settings: Settings, cameras: int, wanted: Callable[[], bool]) -> Loaded
     """
     started = time.monotonic()
     device = select_device(settings.device)
-    network = load_model(settings.model, settings.checkpoint or None, device)
+    network = load_model(settings.model, settings.checkpoint or None, device, settings.adapter or None)
     name = model_info(settings.model).name
-    model = LoadedModel(prepare(network, settings.precision), name, device, 0.0, 0.0)
+    model = LoadedModel(prepare(network, settings.precision), name, device, settings.adapter)
     # A GPU chooses its kernels anew for every number of images; a CPU has nothing to choose.
     for together in range(cameras, 0, -1) if device.type == "cuda" else (1,):
         _warm_up(model, [model.new_stream(settings) for _ in range(together)], wanted)
@@ -76,6 +86,13 @@ def _warm_up(model: LoadedModel, streams: list[StreamSegmenter], wanted: Callabl
         before = time.monotonic()
         step_together(streams, frames, [0] * len(streams))
         model.frame_ms = (time.monotonic() - before) * 1e3
+
+
+def _memory_mb(device: torch.device) -> float:
+    """Of the GPU, what this process holds; on a CPU the process's own."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux counts in KiB
 
 
 def release(device: torch.device) -> None:

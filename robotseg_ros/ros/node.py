@@ -18,7 +18,6 @@ from rclpy.parameter import Parameter
 from . import parameters
 from .compatibility import steady_clock
 from .diagnostics import Diagnostics
-from .parameters import ParameterError
 from .pipeline import FRAME_PATIENCE_S, Pipeline
 from .services import Services
 from .throttled_log import ThrottledLog
@@ -175,10 +174,10 @@ class RobotSegNode(LifecycleNode):
                 value = parameters.checked_change(self, change.name, change.value, free)
                 if value is not None:
                     values[change.name] = value
-        except ParameterError as error:
+            if values and self._pipeline is not None:
+                self._pipeline.apply(parameters.current(self, values))
+        except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        if values and self._pipeline is not None:
-            self._pipeline.apply(parameters.current(self, values))
         return SetParametersResult(successful=True)
 
     def _on_follow(self) -> None:

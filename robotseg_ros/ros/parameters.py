@@ -35,6 +35,7 @@ class Settings:
 
     model: str
     checkpoint: str
+    adapter: str
     device: str
     precision: str
     cameras: tuple[str, ...]
@@ -47,6 +48,10 @@ class Settings:
     filter_tolerance: float
     filter_buffer: int
     filter_rectified: bool
+    diagnostics_silence: float
+    diagnostics_latency: float
+    diagnostics_rate: float
+    diagnostics_object_score: float
     autostart: bool
     of_cameras: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
@@ -63,10 +68,10 @@ class Settings:
         return cls(**own, of_cameras=of_cameras)  # type: ignore[arg-type]
 
     def of_camera(self, name: str) -> Settings:
-        """With what this camera has of its own; a model of its own does not take the node's checkpoint."""
+        """With what this camera has of its own; a model of its own does not take the node's checkpoint and adapter."""
         own = {key: value for key, value in self.of_cameras[name].items() if value and value != ("",)}
         if "model" in own:
-            own.setdefault("checkpoint", "")
+            own = {"checkpoint": "", "adapter": "", **own}
         return replace(self, **own)  # type: ignore[arg-type]
 
 

@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class Pipeline:
-    """Cameras that name the same weights share one model."""
+    """Cameras that name the same weights and adapter share one model."""
 
     def __init__(self, node: Node, settings: Settings, on_crash: Callable[[Exception], None]) -> None:
         """Loads the models, which takes seconds. Raises `ValueError` or `OSError` for settings that cannot be met."""
@@ -40,10 +40,10 @@ class Pipeline:
             raise
 
     def _load(self, settings: Settings) -> None:
-        cameras: dict[tuple[str, str], list[str]] = {}
+        cameras: dict[tuple[str, ...], list[str]] = {}
         for name in settings.cameras:
             own = settings.of_camera(name)
-            cameras.setdefault((own.model, own.checkpoint), []).append(name)
+            cameras.setdefault((own.model, own.checkpoint, own.adapter), []).append(name)
         for names in cameras.values():
             own = settings.of_camera(names[0])
             self._node.get_logger().info(f"loading model {own.model} on device {own.device} ...")
@@ -80,7 +80,15 @@ class Pipeline:
                 stream.self_filter.follow()
 
     def apply(self, settings: Settings) -> None:
-        """Takes over what may change while running, before the next frame."""
+        """Takes over what may change while running, before the next frame. Raises `ValueError`, and has changed nothing,
+        where an adapter does not fit."""
+        for stream in self.streams:
+            wanted, model = settings.of_camera(stream.name).adapter, stream.model
+            if model.adapter != wanted:
+                self._worker.call(partial(model.take_adapter, wanted)).result(FRAME_PATIENCE_S)
+        for stream in self.streams:
+            if stream.settings.adapter != settings.of_camera(stream.name).adapter:
+                self._worker.call(partial(stream.restart, "another adapter"))
         for stream in self.streams:
             self._worker.call(partial(stream.apply, settings.of_camera(stream.name)))
 

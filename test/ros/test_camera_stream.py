@@ -30,7 +30,7 @@ def model():
 
     torch.manual_seed(0)
     network = RobotSeg(dataclasses.replace(preset("robotseg_nano"), image_size=128)).eval().requires_grad_(False)
-    return LoadedModel(network, "random", torch.device("cpu"), 0.0, 0.0)
+    return LoadedModel(network, "random", torch.device("cpu"))
 
 
 @pytest.fixture
