@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from .clip import ClipError, OnBad
-from .folders import FolderClip, clip_place, list_clips, named_clip
+from .folders import FolderClip, list_clips, named_clip
 
 logger = logging.getLogger(__name__)
+
+_LAYOUTS = """
+  image/<clip>/<frame>.jpg with mask_gt/<clip>/<part>/<frame>.png (VRS; its mask_gt_dinov3, or RoboEngine's mask)
+  <clip>/<frame>.jpg with <clip>/masks/<part>/<frame>.png, or one such <clip>
+  <source>/<view>/img_<name>.png with mask_<name>.png (RoboEngine's own)"""
 
 
 @dataclass(frozen=True)
@@ -33,58 +37,52 @@ class Dataset:
 
 
 def list_dataset(root: Path | str, *, labelled: int | None = None, on_bad: OnBad = "skip") -> Dataset:
-    """The clips of a dataset in the layout of VRS, of RoboEngine, or of folders that hold their masks.
+    """The clips of a dataset in any layout that `folders.list_clips` knows.
 
     labelled: how many first frames of a clip have their masks read (None: all that there are). Every clip's folders are
-    looked at, and the sizes of its first picture and masks; nothing is decoded. A clip that cannot be used is named in a
-    warning and in `refused`, or with `on_bad="raise"` a ClipError. Raises ClipError where there is no clip at all.
+    looked at, and the sizes of its first masks and of their picture; nothing is decoded. A clip that cannot be used is named
+    in a warning and in `refused`, or with `on_bad="raise"` a ClipError. Raises ClipError where no clip can be used at all.
     """
     root = Path(root)
     names = list_clips(root)
     if not names:
-        raise ClipError(
-            f"{root}: holds no dataset; accepted are image/<clip>/<frame>.jpg with mask_gt/<clip>/<part>/<frame>.png (VRS) "
-            "or mask/<clip>/<part>/<frame>.png (RoboEngine), and <clip>/<frame>.jpg with <clip>/masks/<part>/<frame>.png"
-        )
+        raise ClipError(f"{root}: holds no dataset; accepted are:{_LAYOUTS}")
     clips, refused = [], []
     for name in names:
         try:
-            clips.append(_checked(root, name, labelled))
+            clips.append(_checked(named_clip(root, name, labelled=labelled)))
         except ClipError as error:
             if on_bad == "raise":
                 raise
             logger.warning("left out: %s", error)
             refused.append(Refused(name, str(error)))
+    if not clips:
+        raise ClipError(f"{root}: none of {len(refused)} clips can be used; {refused[0].name}: {refused[0].reason}")
     return Dataset(root, tuple(clips), tuple(refused))
 
 
-def _checked(root: Path, name: str, labelled: int | None) -> FolderClip:
-    """A clip with pictures and with masks that belong to them."""
-    if clip_place(root, name).masks is None:
-        raise ClipError(f"{root}: clip {name} has no folder of masks")
-    clip = named_clip(root, name, labelled=labelled)
-    folders = clip.mask_folders
-    if not folders:
-        raise ClipError(f"{clip.masks_folder}: no folder of a part; they are 000 or arm, 001 or gripper, 002 or robot")
+def _checked(clip: FolderClip) -> FolderClip:
+    """The clip, if it has masks and they belong to its pictures."""
+    if clip.masks is None:
+        raise ClipError(f"{clip.folder}: has no masks")
+    if not clip.parts:
+        raise ClipError(f"{clip.masks.where}: no folder of a part; they are 000 or arm, 001 or gripper, 002 or robot")
     places = {path.stem: index for index, path in enumerate(clip.files)}
-    masks = [path for folder in folders.values() for path in sorted(folder.glob("*.png"))]
-    strangers = [path for path in masks if path.stem not in places]
+    masks = clip.masks.all()
+    strangers = [next(iter(files.values())) for frame, files in masks.items() if frame not in places]
     if strangers:
         raise ClipError(f"{strangers[0]}: belongs to no picture of {clip.folder} ({len(strangers)} such masks)")
-    first = min((places[path.stem] for path in masks), default=None)
-    if first is None or first >= (labelled or len(clip.files)):
-        wanted = "any frame" if labelled is None else f"the first {labelled} frames"
-        raise ClipError(f"{clip.masks_folder}: holds no mask of {wanted}")
-    for path in _of_frame(masks, clip.files[first].stem):
-        if _size(path) != _size(clip.files[first]):
+    first = min((places[frame] for frame in masks), default=None)
+    if first is None or (clip.labelled is not None and first >= clip.labelled):
+        wanted = "any frame" if clip.labelled is None else f"the first {clip.labelled} frames"
+        raise ClipError(f"{clip.masks.where}: holds no mask of {wanted}")
+    picture = clip.files[first]
+    for path in masks[picture.stem].values():
+        if _size(path) != _size(picture):
             raise ClipError(
-                f"{path}: the mask is {_size(path)}, its image {_size(clip.files[first])}; they must have the same size"
+                f"{path}: the mask is {_size(path)}, its image {_size(picture)}; they must have the same size"
             )
     return clip
-
-
-def _of_frame(masks: list[Path], stem: str) -> Iterator[Path]:
-    return (path for path in masks if path.stem == stem)
 
 
 def _size(path: Path) -> str:

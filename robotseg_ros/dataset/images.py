@@ -66,5 +66,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
     """
     values = np.asarray(_load(path))
     if values.ndim != 2 or values.dtype.kind not in "uib":
-        raise ClipError(f"{path}: is no label map, which has one channel of integers, but {values.shape} {values.dtype}")
+        raise ClipError(
+            f"{path}: is no label map, which has one channel of integers, but {values.shape} {values.dtype}"
+        )
     return values.astype(np.int32)

@@ -1,4 +1,4 @@
-"""How true masks lie on disk: a folder for each part, or label maps beside the pictures."""
+"""How true masks lie on disk: a folder for each part, or a label map beside the picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .images import read_label_map, read_mask
 
 
 class Masks(Protocol):
-    """The mask files of one clip. `where` is the folder to name in messages, `parts` those that may have masks."""
+    """The mask files of one clip. `where` is the place to name in messages, `parts` are those that may have masks."""
 
     where: Path
     parts: tuple[str, ...]
@@ -56,25 +56,24 @@ class PartFolders:
         return read_mask(file)
 
 
-class LabelMaps:
-    """`mask_<name>.png` beside `img_<name>.png`, as RoboEngine's RoboSeg has them: 1 and 2 are robot, 3 what it handles."""
+class LabelMap:
+    """`mask_<name>.png` beside the picture `img_<name>.png`, as RoboEngine has it: 1 and 2 are robot, 3 what it handles."""
 
-    IMAGE, MASK = "img_", "mask_"
+    PICTURE, MASK = "img_", "mask_"
     ROBOT = (1, 2)
-    parts = ("robot",)
 
-    def __init__(self, image: Path) -> None:
-        self.where, self._image = image.parent, image.stem
+    def __init__(self, picture: Path) -> None:
+        self.where = picture.with_name(f"{self.MASK}{picture.stem.removeprefix(self.PICTURE)}.png")
+        self.parts: tuple[str, ...] = ("robot",)
+        self._frame = picture.stem
 
     def of(self, frame: str) -> dict[str, Path]:
         """As `Masks.of`."""
-        file = self.where / f"{self.MASK}{frame.removeprefix(self.IMAGE)}.png"
-        return {"robot": file} if file.is_file() else {}
+        return {"robot": self.where} if frame == self._frame and self.where.is_file() else {}
 
     def all(self) -> dict[str, dict[str, Path]]:
         """As `Masks.all`."""
-        found = self.of(self._image)
-        return {self._image: found} if found else {}
+        return {self._frame: self.of(self._frame)} if self.where.is_file() else {}
 
     def read(self, file: Path) -> NDArray[np.bool_]:
         """As `Masks.read`."""

@@ -122,7 +122,8 @@ def _clips_of(path: Path, topic: str | None) -> list[Work]:
     if path.is_file() or is_bag(path):
         return [Work(path, path.stem, topic if is_bag(path) else None)]
     if names := list_clips(path):
-        return [Work(clip_place(path, name).images, name) for name in names]
+        places = [clip_place(path, name) for name in names]
+        return [Work(place.picture or place.images, place.name) for place in places]
     inner = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in inner):
         return [Work(path, path.resolve().name)]

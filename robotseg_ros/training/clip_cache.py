@@ -146,7 +146,10 @@ def _settled_clips(source: Path, skip: set[str]) -> Iterator[str]:
     now = time.time()
     for name in list_clips(source):
         place = clip_place(source, name)
-        if name in skip or place.masks is None:
+        if name in skip:
+            continue
+        if place.masks is None:
+            log.warning("left out: clip %s of %s has no masks of arm and gripper", name, source)
             continue
         touched = max(path.stat().st_mtime for path in (place.images, *place.masks.iterdir()))
         if now - touched > SETTLED_SECONDS:
