@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robotseg_ros.dataset import folders
+from robotseg_ros.dataset import masks
 from robotseg_ros.dataset.clip import ClipError
 from robotseg_ros.training.augment import resize_geometry, warp, warp_label, without_robot
 from robotseg_ros.training.clip_cache import ClipCache, read_clip
@@ -128,8 +128,8 @@ def test_first_frame_supervision_never_opens_a_later_mask(tmp_path, folder, monk
         if path.stem != "00000":
             path.write_bytes(b"not a picture")
     opened = []
-    read = folders.read_mask
-    monkeypatch.setattr(folders, "read_mask", lambda path: opened.append(path.name) or read(path))
+    read = masks.read_mask
+    monkeypatch.setattr(masks, "read_mask", lambda path: opened.append(path.name) or read(path))
     packed = ClipCache(tmp_path / "first", 64, 48, labelled=1)
     assert packed.extend(folder) == 3 and set(opened) == {"00000.png"}
     assert len(packed.labels) == 3 and len(packed.images) == 18
