@@ -10,5 +10,5 @@ config_packages = ["robotseg_ros.config"] + [
 setup(
     packages=find_packages(include=["robotseg_ros", "robotseg_ros.*"]) + config_packages,
     package_dir={"robotseg_ros.config": "config"},
-    package_data={"": ["*.xml", "*.yaml", "*.safetensors", "py.typed"]},
+    package_data={"": ["*.json", "*.rviz", "*.xml", "*.yaml", "*.safetensors", "py.typed"]},
 )

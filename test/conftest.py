@@ -21,6 +21,7 @@ import pytest
 
 import robotseg_ros
 from robotseg_ros.resources import config_dir
+from robotseg_ros.ros.environment import prefix_variables
 
 HIGHEST_DOMAIN = 101  # above it, ROS 2's ports can fall into the range the system hands out
 STOP_SECONDS = 10.0
@@ -81,6 +82,7 @@ def ros_env(ros_domain_id: int, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "ROS_DOMAIN_ID": str(ros_domain_id),
         "ROS_LOG_DIR": str(home / "log"),
         "HOME": os.environ.get("HOME", str(home)),  # rclpy.init fails without one
+        **prefix_variables(),  # launch looks up packages there
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in changes.items():

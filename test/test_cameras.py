@@ -8,7 +8,7 @@ import pytest
 
 from robotseg_ros.cameras import CameraFileError, available_cameras, load_camera
 
-GOOD = "description: a camera\ntransport: raw\ntopics:\n  image: /eye/rgb\n"
+GOOD = "description: a camera\ntransport: raw\nnamespace: /eye\ntopics:\n  image: rgb\n"
 
 
 def written(folder: Path, text: str) -> str:
@@ -35,8 +35,15 @@ def test_a_camera_of_the_users_own_is_read_from_its_path(tmp_path: Path) -> None
 
 
 def test_a_given_topic_replaces_the_image_only(tmp_path: Path) -> None:
-    camera = load_camera(written(tmp_path, GOOD + "  depth: /eye/depth\n"))
+    camera = load_camera(written(tmp_path, GOOD + "  depth: depth\n"))
     assert camera.remappings("/other") == [("image", "/other"), ("depth", "/eye/depth")]
+
+
+def test_a_driver_in_another_namespace_and_a_named_camera(tmp_path: Path) -> None:
+    camera = load_camera(written(tmp_path, GOOD + "  depth: /absolute/depth\n") + "@/wrist")
+    assert camera.remappings(camera="hand") == [("hand/image", "/wrist/rgb"), ("hand/depth", "/absolute/depth")]
+    with pytest.raises(CameraFileError, match="absolute namespace"):
+        load_camera("zed@wrist")
 
 
 def test_compressed_images_on_an_unusual_topic_get_a_remap_of_their_own(tmp_path: Path) -> None:
@@ -47,13 +54,14 @@ def test_compressed_images_on_an_unusual_topic_get_a_remap_of_their_own(tmp_path
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[]", "description, transport and topics"),
+        ("[]", "description, transport, namespace, topics"),
         ("{", "cannot be read as YAML"),
         (GOOD + "extra: 1\n", "extra"),
         (GOOD.replace("raw", "h264"), "h264"),
-        (GOOD.replace("  image: /eye/rgb", "  depth: /eye/depth"), "topic of the image"),
+        (GOOD.replace("  image: rgb", "  depth: depth"), "topic of the image"),
         (GOOD + "  smell: /eye/smell\n", "smell"),
-        (GOOD.replace("/eye/rgb", "eye/rgb"), "absolute"),
+        (GOOD.replace("/eye", "eye"), "absolute"),
+        (GOOD.replace("rgb", "rgb/"), "below the namespace"),
     ],
 )
 def test_wrong_camera_files_are_refused(tmp_path: Path, text: str, named: str) -> None:

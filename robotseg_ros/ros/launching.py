@@ -11,6 +11,7 @@ from ..cameras import TRANSPORTS, CameraFile, available_cameras, load_camera
 from ..dataset.bags import COMPRESSED, choose_topic, list_topics
 
 BOOL = ("true", "false")
+STARTERS = ("node", "launch", "manager")
 COMPRESSED_SUFFIX = "/compressed"
 
 
@@ -25,12 +26,17 @@ class Argument:
 
 
 NODE_ARGUMENTS = (
-    Argument("model", "robotseg_nano, robotseg or the path of a model's YAML file; empty: robotseg_nano"),
+    Argument("model", "A model of config/models, such as robotseg_nano, or the path of a model's YAML file"),
     Argument("checkpoint", "Path of the weights; empty: those that the model's file names"),
+    Argument("adapter", "Path of an adapter for this robot, as robotseg train makes them; empty: none"),
     Argument(
         "camera",
         f"Driver whose topics to use: {', '.join(available_cameras())}, or the path of such a YAML file; "
-        "empty: the image is on <namespace>/image",
+        "@NAMESPACE after it where the driver is not in its usual namespace; empty: the image is on <namespace>/image",
+    ),
+    Argument(
+        "cameras",
+        "Several cameras, by the names that their topics get: front=zed,wrist=realsense_d4xx@/wrist/camera",
     ),
     Argument("image_topic", "Topic of the image instead of the camera's, without the ending /compressed"),
     Argument(
@@ -50,15 +56,20 @@ NODE_ARGUMENTS = (
     Argument("namespace", "Namespace of the node and so of its outputs, such as /camera/mask/arm", "camera"),
     Argument("params_file", "YAML file of parameters, such as config/robotseg.yaml; arguments that are given win"),
     Argument(
-        "autostart",
-        "Configure and activate the node at once; false: a life-cycle manager does; empty: true",
+        "start",
+        "Who configures and activates the node: itself, this launch, or a life-cycle manager of yours; empty: node",
         "",
-        ("", *BOOL),
+        ("", *STARTERS),
     ),
     Argument("use_sim_time", "Take the time from /clock", "false", BOOL),
     Argument("respawn", "Start the node again when it dies", "false", BOOL),
+    Argument(
+        "rviz", "Also start rviz2 with the images, masks, depth and points of config/robotseg.rviz", "false", BOOL
+    ),
     Argument("log_level", "Least severity that is logged", "info", ("debug", "info", "warn", "error", "fatal")),
 )
+
+_NOT_OF_REPLAY = ("camera", "cameras", "image_topic", "transport", "use_sim_time", "respawn")
 
 REPLAY_ARGUMENTS = (
     Argument("bag", "Bag to play: a rosbag2 folder, or a single .mcap or .db3 file"),
@@ -67,52 +78,83 @@ REPLAY_ARGUMENTS = (
     Argument("loop", "Start again at the end of the bag", "false", BOOL),
     Argument("clock", "Publish /clock with the bag's time and run the node on it", "false", BOOL),
     Argument("record", "Folder of a new bag that gets images, masks, overlay and status; empty: none is made"),
-    *(a for a in NODE_ARGUMENTS if a.name not in ("camera", "image_topic", "transport", "use_sim_time", "respawn")),
+    *(argument for argument in NODE_ARGUMENTS if argument.name not in _NOT_OF_REPLAY),
 )
 
 # Arguments that are texts and parameters of the same name.
-_TEXTS = ("model", "checkpoint", "device", "precision")
+_TEXTS = ("model", "checkpoint", "adapter", "device", "precision")
 
 
 def node_parameters(given: Mapping[str, str]) -> dict[str, Any]:
     """Parameters of the node by the arguments; what is empty is left to the parameter file and the node.
 
     Raises:
-        CameraFileError: the camera's file is missing or wrong.
+        CameraFileError: a camera's file is missing or wrong.
+        ValueError: arguments that exclude each other, or cameras without names.
     """
     parameters: dict[str, Any] = {name: given[name] for name in _TEXTS if given[name]}
     parts = given["parts"].replace(",", " ").split()
     if parts:
         parameters["parts"] = parts
-    camera = _camera(given)
-    transport = given["transport"]
-    if transport == "auto" and camera is not None:
-        transport = camera.transport
-    if transport != "auto":
-        parameters["transport"] = transport
-    if given["autostart"]:
-        parameters["autostart"] = given["autostart"] == "true"
+    parameters |= _camera_parameters(given)
+    if given["start"] == "launch" and given["respawn"] == "true":
+        # Seen to happen: launch asks the service of the killed node, which DDS still knows, and waits for ever.
+        raise ValueError(
+            "start:=launch cannot start a node again: with respawn:=true leave start to the node (start:=node)"
+        )
+    if given["start"]:
+        parameters["autostart"] = given["start"] == "node"
     if given["use_sim_time"] == "true":
         parameters["use_sim_time"] = True
     return parameters
 
 
+def _camera_parameters(given: Mapping[str, str]) -> dict[str, Any]:
+    """Names of the cameras, and how the images of each come."""
+    cameras = _cameras(given)
+    parameters: dict[str, Any] = {"cameras": list(cameras)} if given["cameras"] else {}
+    if given["transport"] != "auto":
+        return parameters | {"transport": given["transport"]}
+    transports = {f"{name}.transport" if name else "transport": file.transport for name, file in cameras.items()}
+    return parameters | transports
+
+
 def node_remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Remaps from the node's topics to those of the camera. Raises CameraFileError."""
+    """Remaps from the node's topics to those of the cameras. Raises as `node_parameters`."""
     topic = given["image_topic"].removesuffix(COMPRESSED_SUFFIX)
-    camera = _camera(given)
-    if camera is not None:
-        return camera.remappings(topic)
-    return [("image", topic)] if topic else []
+    cameras = _cameras(given)
+    if not cameras:
+        return [("image", topic)] if topic else []
+    return [pair for name, file in cameras.items() for pair in file.remappings(topic, name)]
+
+
+def _cameras(given: Mapping[str, str]) -> dict[str, CameraFile]:
+    """Camera files by the names of the node's cameras; a single one has the empty name."""
+    if not given["cameras"]:
+        return {"": load_camera(given["camera"])} if given["camera"] else {}
+    for name in ("camera", "image_topic"):
+        if given[name]:
+            raise ValueError(f"cameras:={given['cameras']} and {name}:={given[name]} exclude each other")
+    cameras: dict[str, CameraFile] = {}
+    for entry in given["cameras"].replace(",", " ").split():
+        name, equals, driver = entry.partition("=")
+        if not (name and equals and driver) or name in cameras:
+            raise ValueError(f"cameras:={given['cameras']}: {entry!r}; expected NAME=DRIVER, each name once")
+        cameras[name] = load_camera(driver)
+    return cameras
+
+
+def rviz_remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Remaps from the topics in config/robotseg.rviz, which are below /camera, to the node's, of its first camera."""
+    place = [given["namespace"].strip("/"), *list(_cameras(given))[:1]]
+    prefix = "".join(f"/{name}" for name in place if name)
+    outputs = ("overlay", "depth/filtered", "points/filtered")
+    return [(f"/camera/{output}", f"{prefix}/{output}") for output in outputs] if prefix != "/camera" else []
 
 
 def node_logger(namespace: str) -> str:
     """Name of the node's logger, for --log-level NAME:=LEVEL."""
     return ".".join([*namespace.strip("/").split("/"), "robotseg"]).lstrip(".")
-
-
-def _camera(given: Mapping[str, str]) -> CameraFile | None:
-    return load_camera(given["camera"]) if given["camera"] else None
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from robotseg_ros.dataset.bags import BagWriter
 from robotseg_ros.ros import launching
 
 LAUNCH_FOLDER = Path(__file__).parents[2] / "launch"
 FILES = sorted(LAUNCH_FOLDER.glob("*.launch.py"))
+THIN_FILES = sorted(LAUNCH_FOLDER.glob("*.launch.xml"))
 HAS_LAUNCH = all(importlib.util.find_spec(name) for name in ("launch", "launch_ros"))
 needs_launch = pytest.mark.skipif(not HAS_LAUNCH, reason="launch and launch_ros are not installed (apt ROS has them)")
 
@@ -42,8 +47,68 @@ def loaded(path: Path) -> ModuleType:
     return module
 
 
-def test_both_launch_files_are_there() -> None:
+def test_the_launch_files_are_there() -> None:
     assert [path.name for path in FILES] == ["replay.launch.py", "robotseg.launch.py"]
+    names = ["mobile_manipulator.launch.xml", "realsense.launch.xml", "zed_and_wrist.launch.xml"]
+    assert [path.name for path in THIN_FILES] == names
+
+
+def passed_on(path: Path) -> dict[str, str]:
+    """What a thin launch file gives robotseg.launch.py where none of its own arguments is given."""
+    root = ElementTree.parse(path).getroot()
+    share = {"$(find-pkg-share robotseg_ros)": str(LAUNCH_FOLDER.parent)}
+    own = {f"$(var {arg.get('name')})": str(arg.get("default")) for arg in root.findall("arg")}
+
+    def filled(text: str) -> str:
+        for name, value in (own | share).items():
+            text = text.replace(name, value)
+        return filled(text) if any(name in text for name in own | share) else text
+
+    (include,) = root.findall("include")
+    assert filled(str(include.get("file"))) == str(LAUNCH_FOLDER / "robotseg.launch.py")
+    assert all(arg.get("description") for arg in root.findall("arg"))
+    return {str(arg.get("name")): filled(str(arg.get("value"))) for arg in include.findall("arg")}
+
+
+@pytest.mark.parametrize("path", THIN_FILES, ids=lambda path: path.name)
+def test_what_a_thin_launch_file_passes_on_is_taken(path: Path) -> None:
+    given = passed_on(path)
+    arguments = {argument.name: argument.default for argument in launching.NODE_ARGUMENTS}
+    assert set(given) <= set(arguments)
+    parameters = launching.node_parameters(arguments | given)
+    remappings = dict(launching.node_remappings(arguments | given))
+    cameras = parameters.get("cameras", [""])
+    assert len({remappings[f"{name}/image" if name else "image"] for name in cameras}) == len(cameras)
+
+
+@pytest.mark.ros
+def test_the_mobile_manipulators_parameters_are_accepted() -> None:
+    from robotseg_ros.ros.parameter_file import description
+
+    given = passed_on(LAUNCH_FOLDER / "mobile_manipulator.launch.xml")
+    content = yaml.safe_load(Path(given["params_file"]).read_text())["/**"]["ros__parameters"]
+    arguments = {argument.name: argument.default for argument in launching.NODE_ARGUMENTS}
+    cameras = tuple(launching.node_parameters(arguments | given)["cameras"])
+    specs = description().of(cameras)
+    for group, values in content.items():
+        for name, value in values.items():
+            specs[f"{group}.{name}"].read(value)
+    assert set(cameras) <= set(content)
+
+
+def test_layouts_show_topics_that_the_node_has() -> None:
+    outputs = {"overlay", "overlay/compressed", "depth/filtered", "points/filtered"}
+    rviz = yaml.safe_load((LAUNCH_FOLDER.parent / "config" / "robotseg.rviz").read_text())
+    shown = {display["Topic"]["Value"] for display in rviz["Visualization Manager"]["Displays"]}
+    assert shown <= {f"/camera/{output}" for output in outputs}
+    panels = json.loads((LAUNCH_FOLDER.parent / "config" / "foxglove.json").read_text())
+    text = json.dumps(panels["layout"])
+    assert all(f'"{panel}"' in text for panel in panels["configById"])
+    images = {p["imageMode"]["imageTopic"] for p in panels["configById"].values() if "imageMode" in p}
+    assert images <= {f"/camera/{output}" for output in outputs}
+    fields = set(re.findall(r"/camera/status\.(\w+)", json.dumps(panels)))
+    message = (LAUNCH_FOLDER.parent / "msg" / "SegmentationStatus.msg").read_text()
+    assert fields and all(re.search(rf"^\S+ {field}\b", message, re.MULTILINE) for field in fields)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -104,6 +169,19 @@ def test_the_node_is_launched_and_segments_a_replayed_bag(start_process: Any, tm
     counts = {topic.name: topic.count for topic in list_topics(tmp_path / "new")}
     assert counts["/eye/image"] == 20
     assert counts["/camera/mask/arm"] == counts["/camera/status"] > 0
+
+
+@needs_launch
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.parametrize("include", ["xml", "yaml"])
+def test_an_included_launch_file_starts_the_node_and_restarts_it(start_process: Any, include: str) -> None:
+    """`launch_testing` on robotseg.launch.py: from XML launch starts it, from YAML it is killed. See launched_node.py."""
+    if importlib.util.find_spec("launch_testing") is None:
+        pytest.skip("launch_testing is not installed (apt ROS has it)")
+    script = Path(__file__).parent / "launched_node.py"
+    launched = start_process("-m", "launch_testing.launch_test", script, f"include:={include}")
+    assert launched.wait(150.0) == 0, launched.output
 
 
 def images(path: Path, count: int) -> None:

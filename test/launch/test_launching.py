@@ -18,6 +18,7 @@ from robotseg_ros.ros.launching import (
     node_parameters,
     node_remappings,
     replay_plan,
+    rviz_remappings,
 )
 
 
@@ -49,7 +50,7 @@ def test_without_arguments_everything_is_left_to_the_node() -> None:
 
 
 def test_arguments_become_parameters() -> None:
-    given = node_arguments(model="robotseg", parts="arm, robot", device="cpu", autostart="false", transport="raw")
+    given = node_arguments(model="robotseg", parts="arm, robot", device="cpu", start="manager", transport="raw")
     assert node_parameters(given) == {
         "model": "robotseg",
         "parts": ["arm", "robot"],
@@ -63,6 +64,43 @@ def test_a_camera_brings_its_transport_and_topics() -> None:
     given = node_arguments(camera="compressed_only")
     assert node_parameters(given)["transport"] == "compressed"
     assert ("image", "/camera/image_raw") in node_remappings(given)
+
+
+def test_several_cameras_bring_transports_and_topics_each() -> None:
+    given = node_arguments(cameras="front=zed,wrist=compressed_only@/hand", parts="robot")
+    assert node_parameters(given) == {
+        "parts": ["robot"],
+        "cameras": ["front", "wrist"],
+        "front.transport": "raw",
+        "wrist.transport": "compressed",
+    }
+    remappings = node_remappings(given)
+    assert {("front/image", "/zed/zed_node/rgb/color/rect/image"), ("wrist/image", "/hand/image_raw")} <= set(
+        remappings
+    )
+    assert rviz_remappings(given)[0] == ("/camera/overlay", "/camera/front/overlay")
+    assert node_parameters({**given, "transport": "raw"})["transport"] == "raw"
+
+
+def test_rviz_looks_at_the_nodes_outputs() -> None:
+    assert rviz_remappings(node_arguments()) == []
+    assert rviz_remappings(node_arguments(namespace="/"))[0] == ("/camera/overlay", "/overlay")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cameras": "zed"}, "expected NAME=DRIVER"),
+        ({"cameras": "a=zed,a=oak_d"}, "each name once"),
+        ({"cameras": "a=zed", "camera": "zed"}, "exclude each other"),
+        ({"cameras": "a=zed", "image_topic": "/x"}, "exclude each other"),
+        ({"start": "launch", "respawn": "true"}, "start:=node"),
+        ({"cameras": "a=kodak"}, "there is no camera 'kodak'"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        node_parameters(node_arguments(**arguments))
 
 
 def test_given_transport_and_topic_win_over_the_cameras() -> None:
@@ -84,7 +122,7 @@ def test_every_parameter_that_is_passed_is_one_that_the_node_declares_and_accept
     specs = description().of(())
     everything = node_arguments(
         camera=camera, model="robotseg_nano", checkpoint="/x", parts="arm gripper robot", device="cuda:0",
-        precision="bfloat16", autostart="true", use_sim_time="true",
+        precision="bfloat16", adapter="/y", start="node", use_sim_time="true",
     )  # fmt: skip
     passed = node_parameters(everything)
     assert passed.pop("use_sim_time") is True  # every ROS node has it
