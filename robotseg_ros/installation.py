@@ -47,12 +47,16 @@ class Finding:
 
 
 def examine(
-    model: str = DEFAULT_MODEL, device: str = "auto", ros: bool = False, checkpoint: str | None = None
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    ros: bool = False,
+    checkpoint: str | None = None,
+    transport: bool = False,
 ) -> Iterator[Finding]:
     """Findings about this installation, as they are made.
 
-    `model`, `checkpoint` (None: the model's own weights) and `device` must work, with `ros` also ROS 2.
-    Never raises: a check that breaks is a finding itself.
+    `model`, `checkpoint` (None: the model's own weights) and `device` must work, with `ros` also ROS 2. `transport`
+    sends large images between two processes, which takes some seconds. Never raises: a check that breaks is a finding.
     """
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", _python),
@@ -63,6 +67,7 @@ def examine(
         ("test image", lambda: _test_image(model, device, checkpoint)),
         ("ROS 2", lambda: _ros(ros)),
         ("DDS", _dds),
+        ("large images", lambda: _large_images(ros) if transport else iter(())),
     ]
     for name, check in checks:
         try:
@@ -244,6 +249,32 @@ def _dds_profile() -> Finding:
     if not Path(chosen).is_file():
         return Finding("DDS", "fail", f"the Fast DDS profile that is set does not exist: {chosen}", advice)
     return Finding("DDS", "ok", f"{middleware}, profile {chosen}")
+
+
+def _large_images(required: bool) -> Iterator[Finding]:
+    """Whether images of a camera's size get from process to process."""
+    if any(importlib.util.find_spec(name) is None for name in ("rclpy", "sensor_msgs")):
+        return
+    from .ros.environment import PROFILE_VARIABLES, dds_profile
+    from .ros.transport_check import HEIGHT, IMAGES, RATE, WIDTH, TransportError, large_images
+
+    bad: Status = "fail" if required else "note"
+    what = f"best-effort images of {WIDTH}x{HEIGHT} at {RATE:.0f} Hz"
+    try:
+        arrival = large_images()
+    except (TransportError, RuntimeError) as error:
+        advice = "look at ROS_AUTOMATIC_DISCOVERY_RANGE, ROS_LOCALHOST_ONLY, RMW_IMPLEMENTATION and the firewall"
+        yield Finding("large images", bad, f"{what} could not be tried: {error}", advice)
+        return
+    text = f"{arrival.received} of {IMAGES} {what} arrived, median {arrival.median_ms:.1f} ms"
+    if arrival.received >= 0.9 * IMAGES:
+        yield Finding("large images", "ok", text)
+    elif any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        advice = "more /dev/shm (containers: --ipc=host), larger socket buffers, or a reliable camera: docs/deployment.md"
+        yield Finding("large images", bad, text, advice)
+    else:
+        advice = f"export {PROFILE_VARIABLES[0]}={dds_profile()} (here and where the camera driver starts)"
+        yield Finding("large images", bad, text, advice)
 
 
 def _shared_memory() -> Iterator[Finding]:

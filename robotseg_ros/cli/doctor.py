@@ -1,4 +1,4 @@
-"""Looks at this installation: Python, torch, device, models, ROS 2, DDS settings; segments a test image.
+"""Looks at this installation: Python, torch, device, models, ROS 2, DDS; segments a test image and sends large ones.
 
 Every finding that is not in order says what to do. Exit code 1 when something required fails.
 """
@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="FILE", help="weights instead of those the model names")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--ros", action="store_true", help="ROS 2 and the built messages are required too")
+    parser.add_argument("--quick", action="store_true", help="leave out sending large images between two processes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from ..installation import examine
 
     failed = 0
-    for finding in examine(args.model, args.device, args.ros, args.checkpoint):
+    for finding in examine(args.model, args.device, args.ros, args.checkpoint, transport=not args.quick):
         failed += finding.status == "fail"
         mark = "FAIL" if finding.status == "fail" else finding.status
         print(f"{mark:<5} {finding.name}: {finding.detail}", flush=True)

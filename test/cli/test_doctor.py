@@ -99,3 +99,45 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch, model_file):
     found = by_name(examine(str(model_file)))
     assert found["models"].status == "fail" and "segfault, nearly" in found["models"].detail
     assert found["test image"].status == "ok"
+
+
+@pytest.mark.ros
+def test_large_images_are_sent_between_two_processes(start_process, model_file):
+    doctor = start_process("-m", "robotseg_ros.cli.main", "doctor", "--ros", "--model", model_file, "--device", "cpu")
+    assert doctor.wait(90.0) == 0, doctor.output
+    assert "ok    large images:" in doctor.output and "of 40 best-effort images of 1280x720" in doctor.output
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("received", "profile", "status", "words"),
+    [
+        (40, "", "ok", ""),
+        (3, "", "fail", "export FASTDDS_DEFAULT_PROFILES_FILE="),
+        (3, "/a.xml", "fail", "docs/deployment.md"),
+        (None, "", "fail", "ROS_AUTOMATIC_DISCOVERY_RANGE"),
+    ],
+)
+def test_lost_images_are_a_finding_with_what_to_do(monkeypatch, received, profile, status, words):
+    from robotseg_ros.ros import transport_check
+
+    def large_images():
+        if received is None:
+            raise transport_check.TransportError("no connection between two processes within 20 s")
+        return transport_check.Arrival(received, 4.2)
+
+    monkeypatch.setattr(transport_check, "large_images", large_images)
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", profile)
+    (finding,) = installation._large_images(True)
+    assert finding.status == status and words in finding.advice
+    assert ("no connection" if received is None else f"{received} of 40") in finding.detail
+
+
+@pytest.mark.ros
+def test_a_sender_that_fails_says_why(ros_env, monkeypatch):
+    from robotseg_ros.ros import transport_check
+
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_absent_cpp")
+    with pytest.raises((transport_check.TransportError, RuntimeError), match="rmw_absent_cpp"):
+        transport_check.large_images()
