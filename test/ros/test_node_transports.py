@@ -95,6 +95,40 @@ def test_qos_is_overridden_the_standard_way(nodes):
     assert "does not exist" not in nodes["left"].log
 
 
+def test_a_publisher_whose_qos_does_not_fit_is_reported_and_harms_nobody(probes, nodes):
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CompressedImage
+
+    probe, node = probes["left"], nodes["left"]
+    node.mark()
+    unfit = probe.node.create_publisher(CompressedImage, IMAGE, qos_profile_sensor_data)  # best effort
+    probe.wait(
+        lambda: node.said(
+            r"/left/front/image/compressed: a publisher offers a QoS that this node does not take \(RELIABILITY\).*qos_overrides"
+        ),
+        "the report",
+    )
+    assert probe.answer(compressed(probe), "front/status", IMAGE)
+    probe.node.destroy_publisher(unfit)
+
+
+def test_a_subscriber_whose_qos_does_not_fit_is_reported(probes, nodes):
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import Image
+
+    probe, node = probes["left"], nodes["left"]
+    node.mark()
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    unfit = probe.node.create_subscription(Image, "front/mask/robot", lambda message: None, latched)
+    probe.wait(
+        lambda: node.said(
+            r"/left/front/mask/robot: a subscriber asks for a QoS that this node does not offer \(DURABILITY\)"
+        ),
+        "the report",
+    )
+    probe.node.destroy_subscription(unfit)
+
+
 def test_simulated_time_is_the_nodes_time(probes):
     from rosgraph_msgs.msg import Clock
 
