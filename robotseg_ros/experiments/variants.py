@@ -25,9 +25,8 @@ def without_edges(network: RobotSeg) -> RobotSeg:
     changed = copy.deepcopy(network)
     encode = network.encode_image
 
-    def encode_image(self: RobotSeg, images: Tensor) -> ImageFeatures:
-        features = encode(images)
-        return ImageFeatures(features.tokens, features.high_res, torch.zeros_like(features.edges))
+    def encode_image(self: RobotSeg, images: Tensor, edges: bool = True) -> ImageFeatures:
+        return encode(images, edges=False)
 
     changed.encode_image = MethodType(encode_image, changed)  # type: ignore[method-assign]
     return changed

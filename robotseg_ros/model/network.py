@@ -152,8 +152,10 @@ class RobotSeg(nn.Module):
 
     # -- one frame ---------------------------------------------------------------------------------------------------
 
-    def encode_image(self, images: Tensor) -> ImageFeatures:
+    def encode_image(self, images: Tensor, edges: bool = True) -> ImageFeatures:
         """Features of ImageNet-normalised images (b, 3, S, S); no memory and no part enters here.
+
+        edges: False for frames without memory, which make no use of the edge map; it is zero then.
 
         SAM 2's image encoder, whose neck is run level by level because its position encodings are constants here.
         """
@@ -163,7 +165,11 @@ class RobotSeg(nn.Module):
         tokens = lateral[1](maps[2]) + F.interpolate(coarse.float(), scale_factor=2.0, mode="nearest").to(coarse.dtype)
         decoder = self.sam_mask_decoder
         high_res = [decoder.conv_s0(lateral[3](maps[0])), decoder.conv_s1(lateral[2](maps[1]))]
-        features = ImageFeatures(tokens, high_res, edge_map(images, self.config.edge_source, self.config.stride))
+        if edges:
+            found = edge_map(images, self.config.edge_source, self.config.stride)
+        else:
+            found = images.new_zeros(len(images), 1, self.config.grid, self.config.grid)
+        features = ImageFeatures(tokens, high_res, found)
         return features if self.adapter is None else self.adapter(features)
 
     def track(

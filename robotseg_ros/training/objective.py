@@ -47,7 +47,7 @@ class Objective:
         clips = batch.images.shape[0]
         token_side = config.grid if batch.video and weights.structure > 0 else None
         targets = make_targets(masks.flatten(0, 1)[:, None], config.low_res, token_side)
-        encoded = encode(network, batch.images.transpose(0, 1).flatten(0, 1), self.settings.compute.bf16)
+        encoded = encode(network, batch.images.transpose(0, 1).flatten(0, 1), self.settings.compute.bf16, batch.video)
         streamed = self._streamed(network, encoded, batch, masks[:clips].flatten(0, 1)[:, None], targets)
         labelled = [targets.rows(u * clips * len(PARTS), clips * len(PARTS)) for u in range(batch.labels.shape[1])]
         terms = self._labelled_terms(streamed, labelled)

@@ -32,6 +32,14 @@ def build_optimiser(modules: Sequence[nn.Module], settings: OptimiserSettings) -
     return torch.optim.AdamW(made, lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
 
 
+def freeze(modules: Sequence[nn.Module], settings: OptimiserSettings) -> None:
+    """Takes what has a rate of zero out of training: no gradient is computed for it, nor through what lies before it."""
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            if rate_of(name, settings) == 0:
+                parameter.requires_grad_(False)
+
+
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """The learning rate of every group, its scale included."""
     for group in optimiser.param_groups:

@@ -57,10 +57,12 @@ def frames_of(features: ImageFeatures, frame: int, clips: int) -> ImageFeatures:
     return ImageFeatures(features.tokens[rows], [level[rows] for level in features.high_res], features.edges[rows])
 
 
-def encode(network: RobotSeg, images: Tensor, bf16: bool) -> ImageFeatures:
-    """Features, in float32, of uint8 images (B, S, S, 3); the encoder's convolutions in bfloat16 where asked for."""
+def encode(network: RobotSeg, images: Tensor, bf16: bool, edges: bool = True) -> ImageFeatures:
+    """Features, in float32, of uint8 images (B, S, S, 3); the encoder's convolutions in bfloat16 where asked for.
+
+    edges: whether the edge maps will be used; only frames with memory do."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        features = network.encode_image(normalised(images))
+        features = network.encode_image(normalised(images), edges)
     return ImageFeatures(features.tokens.float(), [level.float() for level in features.high_res], features.edges)
 
 

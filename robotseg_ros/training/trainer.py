@@ -25,7 +25,7 @@ from .clip_cache import ClipCache
 from .curves import draw_curves
 from .dense_head import DenseHead
 from .objective import Objective
-from .optimiser import build_optimiser, set_rate
+from .optimiser import build_optimiser, freeze, set_rate
 from .parallel import join_peers
 from .pseudo_masks import dinov3_features
 from .resized import resized
@@ -80,6 +80,7 @@ class Trainer:
             self.network.image_encoder.to(memory_format=torch.channels_last)
         optimiser = settings.optimiser
         self.modules = [self.network, self.dense_head]
+        freeze(self.modules, optimiser)
         self.optimiser = build_optimiser(self.modules, optimiser)
         self.averaged = AveragedNetwork(self.network, optimiser.ema)
         features = dinov3_features(settings.patch_features) if settings.patch_features else None
@@ -143,8 +144,8 @@ class Trainer:
         """Forward, backward and update on one batch, at `seconds` into the run; returns what is logged."""
         network = self._network_for(batch.images.shape[-2])
         network.train()
-        # Clips hold few, alike frames: batch statistics come from the image steps. An adapter's base is not to move at all.
-        _freeze_batch_norm(network, batch.video or network.adapter is not None)
+        # Clips hold few, alike frames: batch statistics come from the image steps.
+        _set_batch_norms(network, training=not batch.video)
         torch.manual_seed(self.settings.seed * 1_000_003 + batch.step)
         rate = self.schedule.learning_rate(self.progress.step, self._done())
         self.optimiser.zero_grad(set_to_none=True)
@@ -255,10 +256,11 @@ class Trainer:
         self._stop = True
 
 
-def _freeze_batch_norm(network: nn.Module, frozen: bool) -> None:
+def _set_batch_norms(network: nn.Module, training: bool) -> None:
+    """Statistics of what is frozen (an adapter's base, layers with a rate of zero) are not to move either."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.train(not frozen)
+            module.train(training and module.weight.requires_grad)
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:

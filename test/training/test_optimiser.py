@@ -4,7 +4,7 @@ import torch
 
 from robotseg_ros.model.config import preset
 from robotseg_ros.model.network import RobotSeg
-from robotseg_ros.training.optimiser import build_optimiser, rate_of, set_rate, trunk_depths
+from robotseg_ros.training.optimiser import build_optimiser, freeze, rate_of, set_rate, trunk_depths
 from robotseg_ros.training.settings import OptimiserSettings
 
 
@@ -49,3 +49,14 @@ def test_frozen_parameters_are_left_out():
     layer.bias.requires_grad_(False)
     optimiser = build_optimiser([layer], OptimiserSettings())
     assert sum(len(group["params"]) for group in optimiser.param_groups) == 1
+
+
+def test_a_rate_of_zero_stops_gradients_there_and_before_it():
+    network = RobotSeg(preset("robotseg_nano"))
+    early = ("image_encoder.trunk.stem", "image_encoder.trunk.levels.0")
+    freeze([network], OptimiserSettings(rates=dict.fromkeys(early, 0.0)))
+    features = network.encode_image(torch.rand(1, 3, 256, 256))
+    features.tokens.sum().backward()
+    with_gradient = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert "image_encoder.trunk.levels.1.0.expand.0.weight" in with_gradient
+    assert not any(name.startswith(early) for name in with_gradient)
