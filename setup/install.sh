@@ -38,7 +38,7 @@ pip() {
 
 if [[ $what == train ]]; then
     echo "Installing what rendering and training need"
-    mapfile -t needs < <("$venv/bin/python" setup/requirements.py render train ray lerobot)
+    mapfile -t needs < <("$venv/bin/python" setup/requirements.py render train dino ray lerobot)
     pip "${needs[@]}"
     pip --no-deps robosuite robosuite_models
 else

@@ -12,7 +12,7 @@ python3 -m venv "$work/venv"
 # Packages installed without their dependencies are pinned by hand: resolving them would bring what they are kept from bringing.
 no_dependencies='^(sam2|robosuite|robosuite_models|vos-benchmark) =='
 grep -vE "$no_dependencies" requirements/bounds.txt > "$work/bounds.txt"
-{ "$work/venv/bin/python" setup/requirements.py dev render train ray lerobot; echo setuptools; echo wheel; } > "$work/package.txt"
+{ "$work/venv/bin/python" setup/requirements.py dev render train dino ray lerobot; echo setuptools; echo wheel; } > "$work/package.txt"
 
 grep -v '^#' requirements/constraints.txt > "$work/locked.txt" || true
 "$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --no-emit-index-url "$@" \

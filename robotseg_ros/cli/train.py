@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Trains; 0 when the schedule ended, 1 when it was stopped before."""
     from dataclasses import replace
 
+    from ..runtime import DeviceError, select_device
     from ..training.settings import SettingsError, read_settings
     from ..training.trainer import Trainer, TrainingError
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
             settings = replace(settings, output=str(args.output))
         if args.minutes is not None:
             settings = replace(settings, schedule=replace(settings.schedule, max_minutes=args.minutes, steps=None))
+        select_device(settings.compute.device)
         return 0 if Trainer(settings, args.resume).run().finished else 1
-    except (SettingsError, TrainingError) as error:
+    except (SettingsError, DeviceError, TrainingError) as error:
         raise BadInput(str(error)) from error

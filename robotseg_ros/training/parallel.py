@@ -63,6 +63,9 @@ def join_peers(device: str) -> Peers:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Peers()
+    if device != "cpu":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # each process its own GPU; "cuda" means that one from here on
     if not dist.is_initialized():
-        dist.init_process_group("gloo" if device == "cpu" else "nccl")
+        # What is agreed on is on the CPU, gradients are where the network is.
+        dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl")
     return Peers(dist.get_rank(), size)

@@ -6,6 +6,7 @@ The published recipe takes DINOv3's features; where their weights are not at han
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -55,9 +56,14 @@ def neighbourhood(height: int, width: int, radius: float) -> Tensor:
 def dinov3_features(weights: str, short_side: int = 960) -> PatchFeatures:
     """Features of a DINOv3 that `transformers` can load from the folder `weights`; nothing is downloaded.
 
-    Raises ImportError without transformers and OSError for a folder without a model.
+    Raises ImportError without transformers and FileNotFoundError for a folder without a model.
     """
     from transformers import AutoModel
+
+    if not Path(weights, "config.json").is_file():
+        raise FileNotFoundError(
+            f"{weights}: no DINOv3 there; patch_features names a folder that transformers has saved one to"
+        )
 
     model = AutoModel.from_pretrained(weights, local_files_only=True).eval().requires_grad_(False)
     patch = int(model.config.patch_size)

@@ -81,8 +81,31 @@ def test_patches_beyond_the_radius_do_not_vote():
 
 def test_dinov3_needs_its_folder_and_downloads_nothing(tmp_path):
     pytest.importorskip("transformers", reason="transformers is not installed: only who brings DINOv3 needs it")
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match="no DINOv3 there"):
         dinov3_features(str(tmp_path))
+
+
+def test_dinov3s_patches_lie_where_they_lie_in_the_picture(tmp_path):
+    """A small DINOv3 of random weights whose layers pass on what the patches show."""
+    transformers = pytest.importorskip(
+        "transformers", reason="transformers is not installed: only who brings DINOv3 needs it"
+    )
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "patch_size": 16,
+    }
+    torch.manual_seed(0)
+    transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**sizes)).save_pretrained(tmp_path)
+    images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    images[:, :, 32:] = 255
+    found = dinov3_features(str(tmp_path), short_side=64)(images)
+    assert found.shape == (1, 32, 4, 4)
+    within = torch.cosine_similarity(found[..., 0, 0], found[..., 3, 0]).item()
+    across = torch.cosine_similarity(found[..., 0, 0], found[..., 0, 3]).item()
+    assert within > across
 
 
 def batch(labelled: int) -> Batch:
