@@ -64,7 +64,8 @@ def join_peers(device: str) -> Peers:
     if size == 1:
         return Peers()
     if device != "cpu":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # each process its own GPU; "cuda" means that one from here on
+        # Each process has its own GPU; "cuda" means that one from here on.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
         # What is agreed on is on the CPU, gradients are where the network is.
         dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl")
