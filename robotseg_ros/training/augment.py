@@ -73,6 +73,15 @@ def sample_geometry(rng: Rng, settings: AugmentSettings, width: int, height: int
     return Geometry(matrix, border, tuple(int(level) for level in rng.integers(0, 256, 3)))  # type: ignore[arg-type]
 
 
+def moved(rng: Rng, geometry: Geometry, side: int) -> Geometry:
+    """The geometry of the next frame when a still is moved: shifted, turned and zoomed a little about the centre."""
+    angle, zoom = np.deg2rad(rng.normal(0, 4)), float(np.exp(rng.normal(0, 0.05)))
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+    step = _offset(*rng.normal(0, 0.04 * side, 2)) @ _centred(side) @ turn @ _offset(-side / 2, -side / 2)
+    return replace(geometry, matrix=step @ geometry.matrix)
+
+
 def _offset(x: float, y: float) -> np.ndarray:
     return np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1.0]])
 

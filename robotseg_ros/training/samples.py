@@ -1,4 +1,4 @@
-"""Seeded batches from the clip cache: single frames, and short clips played forward or as palindromes."""
+"""Seeded batches from the clip cache: single frames, moved stills, and short clips played forward or as palindromes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import Appearance, jittered, sample_geometry, sample_look, warp, warp_label
+from .augment import Appearance, jittered, moved, sample_geometry, sample_look, warp, warp_label
 from .clip_cache import ARM, GRIPPER, ClipCache, ClipEntry
 from .settings import TrainSettings
 
@@ -33,7 +33,8 @@ class Request:
 class Batch:
     """K clips of U distinct frames, streamed in the order `order` (indices into U; a palindrome repeats some).
 
-    images (K, U, S, S, 3) uint8, labels (K, L, S, S) uint8 of the first L of them: 1 in label-efficient training.
+    images (K, U, S, S, 3) uint8, labels (K, L, S, S) uint8 of the first L of them: 1 in label-efficient training, but
+    all of moved stills.
     """
 
     step: int
@@ -64,7 +65,9 @@ class BatchSource(Dataset):
         schedule, clips = self.settings.schedule, self.settings.clips
         order: tuple[int, ...] = (0,)
         stride = 1
-        if request.video:
+        if request.video and rng.random() < clips.stills:
+            order, stride = tuple(range(clips.forward_frames)), 0
+        elif request.video:
             # Where labels are few, only a way back to the first frame leads to one.
             palindrome = clips.palindrome if self.cache.labelled is None else 1.0
             order = clip_order(rng, palindrome, clips.palindrome_frames, clips.forward_frames)
@@ -72,7 +75,7 @@ class BatchSource(Dataset):
         count = (schedule.video_batch if request.video else schedule.image_batch) // request.peers
         rng = np.random.default_rng((self.settings.seed, request.step, request.rank, 0))
         usable = self.cache.clips[: request.clip_count]
-        usable = [clip for clip in usable if clip.length > max(order)] or usable
+        usable = [clip for clip in usable if clip.length > stride * max(order)] or usable
         made = [self._clip(rng, usable, max(order) + 1, stride, request.side) for _ in range(count)]
         images, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*made, strict=True))
         return Batch(request.step, request.video, images, labels, order)
@@ -80,16 +83,19 @@ class BatchSource(Dataset):
     def _clip(
         self, rng: np.random.Generator, usable: list[ClipEntry], frames: int, stride: int, side: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Images (U, S, S, 3) and label maps (L, S, S) of a clip's window, augmented alike."""
+        """Images (U, S, S, 3) and label maps (L, S, S) of a clip's window, augmented alike; stride 0: one frame, moved."""
         clip, other = (usable[rng.integers(len(usable))] for _ in range(2))
         indices = window(rng, clip, frames, stride)
         augment, cache = self.settings.augment, self.cache
-        geometry = sample_geometry(rng, augment, cache.width, cache.height, side)
+        geometries = [sample_geometry(rng, augment, cache.width, cache.height, side)]
+        for _ in range(frames - 1):
+            geometries.append(moved(rng, geometries[-1], side) if stride == 0 else geometries[0])
         labels = [cache.label(clip, index) for index in indices if index < clip.labelled]
         if len(labels) < frames:  # what needs to know where the robot is cannot be done to the other frames
             augment = replace(augment, background=0.0, recolour_robot=0.0)
-        warped = [warp(cache.images[clip.start + index], geometry, side) for index in indices]
-        maps = [warp_label(label, geometry, side) for label in labels]
+        sources = [cache.images[clip.start + index] for index in indices]
+        warped = [warp(source, geometry, side) for source, geometry in zip(sources, geometries, strict=True)]
+        maps = [warp_label(label, geometry, side) for label, geometry in zip(labels, geometries, strict=False)]
         shown = int(rng.integers(other.labelled))
         look = sample_look(rng, augment, side, maps[0], cache.images[other.start + shown], cache.label(other, shown))
         appearance = self._appearance(side)
@@ -115,10 +121,12 @@ def clip_order(rng: np.random.Generator, palindrome: float, distinct: int, forwa
 
 
 def window(rng: np.random.Generator, clip: ClipEntry, frames: int, stride: int) -> list[int]:
-    """`frames` frames of a clip, `stride` apart; a short clip repeats its last.
+    """`frames` frames of a clip, `stride` apart; a short clip repeats its last, and with stride 0 all are the same one.
 
     The first is a labelled one. Where all are, the window may also be played backward in time.
     """
+    if stride == 0:
+        return [int(rng.integers(max(1, clip.labelled)))] * frames
     stride = min(stride, max(1, (clip.length - 1) // max(1, frames - 1)))
     span = (frames - 1) * stride
     first = int(rng.integers(max(1, min(clip.labelled, clip.length - span))))

@@ -31,8 +31,14 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What a video batch looks like: forward windows, or palindromes 0, s, 2s, .., s, 0."""
+    """What a video batch looks like: stills that are moved, forward windows, or palindromes 0, s, 2s, .., s, 0.
 
+    stills: share of the video batches that are made of labelled frames alone, each moved, turned and zoomed over
+    `forward_frames` frames, so that the truth is known of all of them (Oh et al. 2019, section 4.2.1). Not in the
+    published recipe.
+    """
+
+    stills: float = 0.0
     forward_frames: int = 5
     palindrome_frames: int = 4  # distinct frames: 0, s, 2s, 3s, 2s, s, 0
     palindrome: float = 0.3

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from robotseg_ros.dataset.clip import ClipError
 from robotseg_ros.training.augment import resize_geometry, warp, warp_label, without_robot
 from robotseg_ros.training.clip_cache import ClipCache, read_clip
 from robotseg_ros.training.samples import BatchSource, Request, clip_order, part_masks, window
-from robotseg_ros.training.settings import ScheduleSettings, TrainSettings
+from robotseg_ros.training.settings import AugmentSettings, ClipSettings, ScheduleSettings, TrainSettings
 
 
 @pytest.fixture
@@ -93,6 +94,24 @@ def test_orders_are_palindromes_or_plain():
     rng = np.random.default_rng(0)
     assert clip_order(rng, 1.0, 4, 5) == (0, 1, 2, 3, 2, 1, 0)
     assert clip_order(rng, 0.0, 4, 5) == (0, 1, 2, 3, 4)
+
+
+def test_moved_stills_show_one_labelled_frame_that_moves_with_its_labels(tmp_path, folder):
+    packed = ClipCache(tmp_path / "first", 64, 48, labelled=1)
+    packed.extend(folder)
+    plain = AugmentSettings(
+        **dict.fromkeys(("colour", "recolour_robot", "background", "occluder", "blur", "noise", "jpeg"), 0.0)
+    )
+    clips = ClipSettings(stills=1.0, forward_frames=6)
+    settings = TrainSettings(clips=clips, augment=plain, schedule=ScheduleSettings(steps=1, video_batch=4))
+    batch = BatchSource(packed, settings)[Request(7, True, 64, 3)]
+    assert batch.order == (0, 1, 2, 3, 4, 5)
+    assert batch.images.shape == (4, 6, 64, 64, 3) and batch.labels.shape == (4, 6, 64, 64)
+    for clip in range(4):
+        assert not torch.equal(batch.labels[clip, 0], batch.labels[clip, 5])
+        for image, label in zip(batch.images[clip].numpy(), batch.labels[clip].numpy(), strict=True):
+            inside = cv2.erode((label == 1).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            assert not inside.any() or image[inside, 0].mean() > 190  # the bar is orange, the rest is dark
 
 
 def test_windows_stay_within_their_clip(cache):
