@@ -33,7 +33,7 @@ class Score:
 @torch.no_grad()
 def validate(network: RobotSeg, cache: ClipCache, limit: int, batch: int = 4) -> tuple[Score, np.ndarray]:
     """Score of the class tokens alone on up to `limit` clips spread over the cache, and a contact sheet (H, W, 3) RGB
-    of each clip's last frame, worst robot first."""
+    of each clip's worst frame, worst clip first."""
     side = network.config.image_size
     chosen = np.unique(np.linspace(0, len(cache) - 1, min(limit, len(cache))).round().astype(int))
     per_part: dict[str, list[float]] = {part: [] for part in PARTS}
@@ -52,8 +52,9 @@ def validate(network: RobotSeg, cache: ClipCache, limit: int, batch: int = 4) ->
             for index, part in enumerate(PARTS):
                 per_part[part].extend(scores[:, index])
                 per_boundary[part].extend(edges[:, index])
-            clips[name] = float(scores[:, PARTS.index("robot")].mean())
-            pictures[name] = picture(images[k, -1].numpy(), predicted[k, -1], f"{name} {clips[name]:.2f}")
+            robot = scores[:, PARTS.index("robot")]
+            worst, clips[name] = int(robot.argmin()), float(robot.mean())
+            pictures[name] = picture(images[k, worst].numpy(), predicted[k, worst], f"{name} {robot[worst]:.2f}")
     worst_first = [pictures[name] for name in sorted(clips, key=clips.__getitem__)]
     region, boundary = (
         {part: float(np.mean(values)) for part, values in kind.items()} for kind in (per_part, per_boundary)
