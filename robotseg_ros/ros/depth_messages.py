@@ -58,15 +58,25 @@ def camera_of(info: CameraInfo, rectified: bool) -> Camera:
     matrix[:2] /= np.array(binning, np.float64)[:, None]
     height, width = info.roi.height or info.height, info.roi.width or info.width
     coefficients = () if rectified else tuple(map(float, info.d))
+    if not np.isfinite([*matrix.ravel(), *coefficients]).all():
+        used = "P" if rectified else "K or D"
+        raise GeometryError(f"camera_info has values in {used} that are no numbers: the camera is not calibrated")
     return Camera((height // binning[1], width // binning[0]), matrix, coefficients, info.distortion_model)
 
 
 def layout_of(cloud: PointCloud2) -> CloudLayout:
-    """Where the fields are. Raises GeometryError for a field of no known type."""
+    """Where the fields are. Raises GeometryError for a field of no known type, and for x, y or z twice.
+
+    Other fields without a name, or that share one, are padding of some drivers, and left out.
+    """
     unknown = [field.name for field in cloud.fields if field.datatype not in _POINT_TYPES]
     if unknown:
         raise GeometryError(f"the cloud's field {', '.join(unknown)} has a datatype that sensor_msgs/PointField lacks")
-    fields = tuple((f.name, f.offset, _POINT_TYPES[f.datatype], max(1, f.count)) for f in cloud.fields)
+    names = [field.name for field in cloud.fields]
+    if any(names.count(axis) > 1 for axis in "xyz"):
+        raise GeometryError(f"a point needs one x, y and z each; this cloud has the fields {', '.join(names)}")
+    known = [field for field in cloud.fields if field.name and names.count(field.name) == 1]
+    fields = tuple((f.name, f.offset, _POINT_TYPES[f.datatype], max(1, f.count)) for f in known)
     return CloudLayout(cloud.height, cloud.width, fields, cloud.point_step, cloud.row_step, bool(cloud.is_bigendian))
 
 

@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -89,10 +90,11 @@ def _warm_up(model: LoadedModel, streams: list[StreamSegmenter], wanted: Callabl
 
 
 def _memory_mb(device: torch.device) -> float:
-    """Of the GPU, what this process holds; on a CPU the process's own."""
+    """Of the GPU, what this process holds; on a CPU what of the machine's memory this process holds now."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux counts in KiB
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def release(device: torch.device) -> None:

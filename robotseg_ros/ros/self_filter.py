@@ -9,6 +9,8 @@ The executor's thread fills the buffers, the inference thread brings the masks, 
 from __future__ import annotations
 
 import threading
+import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +27,7 @@ from std_msgs.msg import Header
 from ..geometry import GeometryError, Mask, coordinates, fitted, grown, moved
 from .compatibility import transform_buffer
 from .conversions import nanoseconds
-from .depth_messages import camera_of, cloud_without, depth_without, layout_of
+from .depth_messages import camera_of, cloud_without, depth_of, depth_without, layout_of
 from .endpoints import advertise, heard, subscribe
 from .parameters import Settings
 from .stamp_matching import StampMatcher
@@ -66,6 +68,8 @@ class FilteredTopic:
         )
         self._node, self._input, self._kind, self._filter, self._ready = node, topic, kind, filter, ready
         self._log = ThrottledLog(node.get_logger())
+        self._received_at = 0.0  # on the monotonic clock: the last message, or when it was opened
+        self._reported = (0, 0, 0)  # messages with and without a mask, and refused ones, up to the last `trouble`
         self._outputs = {
             True: advertise(node, kind, f"{topic}/filtered"),
             False: advertise(node, kind, f"{topic}/robot"),
@@ -90,6 +94,7 @@ class FilteredTopic:
     def open(self) -> None:
         """Subscribes, if it has not yet."""
         if self._subscription is None:
+            self._received_at = time.monotonic()
             self._subscription, _ = subscribe(self._node, self._kind, self._input, self.receive, INPUT_DEPTH)
 
     def close(self) -> None:
@@ -102,6 +107,7 @@ class FilteredTopic:
 
     def receive(self, message: Any) -> None:
         """Leaves a message for the thread that filters."""
+        self._received_at = time.monotonic()
         with self._ready:
             self.matcher.add(nanoseconds(message.header.stamp), message)
             self._ready.notify_all()
@@ -125,6 +131,34 @@ class FilteredTopic:
         except GeometryError as error:
             self.refused += 1
             self._log.error(f"{self.topic}: not filtered: {error}")
+        except Exception:
+            self.refused += 1
+            if self._node.context.ok():  # publishing fails while the process is being ended
+                self._log.error(f"{self.topic}: not filtered:\n{traceback.format_exc()}")
+
+    def trouble(self, silence: float) -> str:
+        """Why those who listen get nothing, empty where they get something: since the last call, or for `silence` seconds."""
+        if not self.is_open:
+            return ""
+        counts, before = self.matcher.counts, self._reported
+        self._reported = counts.matched, counts.unmatched + counts.overflowed, self.refused
+        matched, unmatched, refused = (now - then for now, then in zip(self._reported, before, strict=True))
+        if refused:
+            return f"{self.topic}: {refused} messages could not be filtered since the last report; see the log"
+        if unmatched and not matched:
+            return f"{self.topic}: {unmatched} messages have found no mask of their time{self._distance()}"
+        quiet = time.monotonic() - self._received_at
+        if quiet > silence:
+            publishers = self._node.count_publishers(self.topic)
+            return f"{self.topic}: nothing for {quiet:.0f} s; publishers: {publishers}"
+        return ""
+
+    def _distance(self) -> str:
+        """How far the last message was from the nearest mask, in words."""
+        miss = self.matcher.nearest_miss
+        if miss is None:
+            return ": they have no stamp, or there are no masks"
+        return f": the nearest is {miss / 1e6:.0f} ms away, filter.tolerance is {self.matcher.tolerance / 1e6:.0f} ms"
 
     def described(self) -> dict[str, str]:
         """Counts since configuring, for the diagnostics; nothing while nobody listens."""
@@ -248,7 +282,8 @@ class SelfFilter:
 
 def filtered_depth(message: Image, mask: RobotMask, without: bool) -> Image:
     """A depth image without the robot, or with nothing else. Raises GeometryError."""
-    shape = (message.height, message.width)
+    height, width = depth_of(message).shape  # refuses sizes that no mask can be fitted to
+    shape = (height, width)
     return depth_without(message, fitted(mask.grown, shape) if without else ~fitted(mask.exact, shape))
 
 

@@ -119,6 +119,19 @@ def test_points_of_another_cloud_are_taken_out_whole():
     assert points[:, 0].tolist() == [3, 6, 12]
 
 
+def test_padding_without_a_name_of_its_own_goes_with_its_points():
+    from sensor_msgs.msg import PointField
+
+    from robotseg_ros.ros.depth_messages import cloud_without
+
+    message = cloud_message(np.arange(15.0).reshape(5, 3))
+    whole = bytes(message.data)
+    message.fields += [PointField(name=name, offset=0, datatype=PointField.UINT8, count=1) for name in ("_", "_", "")]
+    chosen = np.array([[True, False, True, False, False]])
+    size = message.point_step
+    assert bytes(cloud_without(message, chosen).data) == whole[size : 2 * size] + whole[3 * size :]
+
+
 def test_an_empty_cloud_stays_empty():
     from robotseg_ros.ros.depth_messages import cloud_without
 
@@ -231,6 +244,58 @@ def test_an_organised_cloud_of_an_unknown_frame_is_taken_as_the_images(self_filt
     self_filter._transforms = Transforms()
     self_filter._receive_info(info_message())
     assert on_robot(self_filter, message).sum() == 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"height": 0, "width": 0, "step": 0, "data": b""}, "0 x 0 .*is truncated or empty"),
+        ({"height": 2**32 - 1, "width": 2**32 - 1}, "4294967295 x 4294967295 .*is truncated or empty"),
+        ({"encoding": "yuv9"}, "'yuv9'.* is no depth; accepted are 16UC1, mono16, 32FC1"),
+    ],
+)
+def test_depth_of_an_impossible_size_is_refused_before_a_mask_is_fitted(wrong, reason):
+    from robotseg_ros.geometry import GeometryError
+    from robotseg_ros.ros.self_filter import filtered_depth
+
+    message = depth_message(np.ones((3, 4)), "16UC1")
+    for name, value in wrong.items():
+        setattr(message, name, value)
+    with pytest.raises(GeometryError, match=reason):
+        filtered_depth(message, robot_mask(), True)
+
+
+@pytest.mark.parametrize("field", ["k", "d"])
+def test_a_calibration_that_is_no_number_is_refused(self_filter, field):
+    from robotseg_ros.geometry import GeometryError
+
+    info = info_message()
+    setattr(info, field, [float("nan"), *list(getattr(info, field))[1:]] or [float("nan")])
+    self_filter._receive_info(info)
+    with pytest.raises(GeometryError, match="camera_info has values in K or D that are no numbers"):
+        on_robot(self_filter, cloud_message([(0, 0, 1)]))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda cloud: setattr(cloud, "point_step", 0),
+        lambda cloud: setattr(cloud, "data", cloud.data[:10]),
+        lambda cloud: cloud.fields.append(cloud.fields[0]),
+        lambda cloud: setattr(cloud.fields[0], "offset", 2**32 - 1),
+        lambda cloud: setattr(cloud, "fields", []),
+        lambda cloud: (setattr(cloud, "height", 2**32 - 1), setattr(cloud, "width", 2**32 - 1)),
+    ],
+    ids=["no step", "truncated", "a field twice", "a field outside", "no fields", "huge"],
+)
+def test_a_cloud_of_garbage_is_refused(self_filter, spoil):
+    from robotseg_ros.geometry import GeometryError
+
+    self_filter._receive_info(info_message())
+    cloud = cloud_message(np.ones((5, 3)))
+    spoil(cloud)
+    with pytest.raises(GeometryError):
+        on_robot(self_filter, cloud)
 
 
 @pytest.mark.parametrize(

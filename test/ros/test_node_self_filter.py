@@ -171,6 +171,20 @@ def test_depth_without_a_mask_of_its_time_is_not_published_and_counted(probe):
     assert probe.find("depth/filtered", message.header) is None
 
 
+def test_depth_without_pixels_is_refused_and_the_next_filtered(probe, node):
+    image = probe.image(height=SIZE[0], width=SIZE[1])
+    message = depth(probe, image)
+    message.height = message.width = message.step = 0
+    message.data = b""
+    node.mark()
+    probe.answer(image)
+    probe.publish(message, "depth")
+    probe.wait(lambda: node.said("/filter/depth: not filtered: image 0 x 0 '16UC1'.* truncated or empty"), "the refusal")
+    image = probe.image(height=SIZE[0], width=SIZE[1])
+    assert filtered(probe, "depth/filtered", depth(probe, image), image)
+    assert "Traceback" not in node.log
+
+
 def test_depth_that_is_not_aligned_is_refused_with_a_reason(probe, node):
     before = int(counts(probe)["depth_refused"])
     image = probe.image(height=SIZE[0], width=SIZE[1])
