@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import time
@@ -59,6 +60,7 @@ def examine(
     sends large images between two processes, which takes some seconds. Never raises: a check that breaks is a finding.
     """
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("machine", _machine),
         ("python", _python),
         ("packages", _packages),
         ("torch", lambda: _torch(device)),
@@ -75,6 +77,13 @@ def examine(
         # Whatever a broken installation throws is what this is here to report.
         except Exception as error:
             yield Finding(name, "fail", f"{type(error).__name__}: {error}", "see the findings above this one")
+
+
+def _machine() -> Iterator[Finding]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    text = f"{platform.platform()}, {os.cpu_count()} cores, {memory:.0f} GB"
+    jetson = Path("/etc/nv_tegra_release")  # names the L4T release, from which JetPack's follows
+    yield Finding("machine", "ok", f"{text}; {jetson.read_text().splitlines()[0]}" if jetson.is_file() else text)
 
 
 def _python() -> Iterator[Finding]:
@@ -213,7 +222,8 @@ def _ros(required: bool) -> Iterator[Finding]:
         advice = "source /opt/ros/DISTRO/setup.bash, or `make setup` in the source tree; only the node needs it"
         yield Finding("ROS 2", bad, f"rclpy does not import: {error}", advice)
         return
-    yield Finding("ROS 2", "ok", _ros_name())
+    domain = os.environ.get("ROS_DOMAIN_ID", "0, the default")
+    yield Finding("ROS 2", "ok", f"{_ros_name()}, domain {domain}")
     try:
         importlib.import_module("robotseg_ros.msg")
         yield Finding("messages", "ok", "robotseg_ros.msg imports")
@@ -234,15 +244,30 @@ def _dds() -> Iterator[Finding]:
         yield from _shared_memory()
 
 
+def _middleware() -> str:
+    """The one that rclpy takes, also where no variable names it."""
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    return os.environ.get("RMW_IMPLEMENTATION") or str(get_rmw_implementation_identifier())
+
+
+def _profile_advice() -> str:
+    """How to set our profile, by the name that this distribution's Fast DDS reads."""
+    from .ros.environment import profile_variables
+
+    assignments = profile_variables({"ROS_DISTRO": os.environ.get("ROS_DISTRO", "")}).items()
+    return f"export {' '.join('='.join(pair) for pair in assignments)} (here and where the camera driver starts)"
+
+
 def _dds_profile() -> Finding:
     """Whether the middleware is set so that large images arrive."""
-    from .ros.environment import PROFILE_VARIABLES, dds_profile
+    from .ros.environment import PROFILE_VARIABLES
 
-    middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    middleware = _middleware()
     if "fastrtps" not in middleware:
         return Finding("DDS", "ok", f"{middleware} (our profile is for Fast DDS only)")
     chosen = next((os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)), None)
-    advice = f"export {PROFILE_VARIABLES[0]}={dds_profile()} (here and where the camera driver starts)"
+    advice = _profile_advice()
     if chosen is None:
         text = "no Fast DDS profile is set: large best-effort images get lost (our launch files set one)"
         return Finding("DDS", "note", text, advice)
@@ -255,7 +280,7 @@ def _large_images(required: bool) -> Iterator[Finding]:
     """Whether images of a camera's size get from process to process."""
     if any(importlib.util.find_spec(name) is None for name in ("rclpy", "sensor_msgs")):
         return
-    from .ros.environment import PROFILE_VARIABLES, dds_profile
+    from .ros.environment import PROFILE_VARIABLES
     from .ros.transport_check import HEIGHT, IMAGES, RATE, WIDTH, TransportError, large_images
 
     bad: Status = "fail" if required else "note"
@@ -270,11 +295,12 @@ def _large_images(required: bool) -> Iterator[Finding]:
     if arrival.received >= 0.9 * IMAGES:
         yield Finding("large images", "ok", text)
     elif any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        advice = "more /dev/shm (containers: --ipc=host), larger socket buffers, or a reliable camera: docs/deployment.md"
+        advice = (
+            "more /dev/shm (containers: --ipc=host), larger socket buffers, or a reliable camera: docs/deployment.md"
+        )
         yield Finding("large images", bad, text, advice)
     else:
-        advice = f"export {PROFILE_VARIABLES[0]}={dds_profile()} (here and where the camera driver starts)"
-        yield Finding("large images", bad, text, advice)
+        yield Finding("large images", bad, text, _profile_advice())
 
 
 def _shared_memory() -> Iterator[Finding]:

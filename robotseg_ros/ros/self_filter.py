@@ -137,7 +137,7 @@ class FilteredTopic:
                 self._log.error(f"{self.topic}: not filtered:\n{traceback.format_exc()}")
 
     def trouble(self, silence: float) -> str:
-        """Why those who listen get nothing, empty where they get something: since the last call, or for `silence` seconds."""
+        """Why those who listen get nothing since the last call or for `silence` seconds; empty where they get something."""
         if not self.is_open:
             return ""
         counts, before = self.matcher.counts, self._reported

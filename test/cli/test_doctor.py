@@ -18,6 +18,7 @@ def test_a_working_installation_is_said_to_work(command, model_file):
     done = command("doctor", "--model", model_file, "--device", "cpu")
     assert done.code == 0, done.output
     for words in (
+        "ok    machine:",
         "ok    python:",
         "ok    torch:",
         "ok    sam2:",
@@ -63,6 +64,7 @@ def test_ros_is_optional_unless_it_is_asked_for(monkeypatch, required, status):
     assert "setup.bash" in finding.advice
 
 
+@pytest.mark.ros
 @pytest.mark.parametrize(
     ("variables", "status", "words"),
     [
@@ -80,6 +82,14 @@ def test_the_dds_profile_is_looked_at_where_there_is_ros(monkeypatch, variables,
     found = installation._dds_profile()
     assert found.status == status and words in found.detail
     assert status == "ok" or "fastdds.xml" in found.advice
+
+
+@pytest.mark.ros
+def test_the_profile_is_named_as_the_distribution_reads_it(monkeypatch):
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE=/" in installation._profile_advice()
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in installation._profile_advice()
 
 
 def test_every_finding_that_is_not_in_order_says_what_to_do(monkeypatch, model_file):

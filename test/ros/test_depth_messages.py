@@ -270,7 +270,7 @@ def test_a_calibration_that_is_no_number_is_refused(self_filter, field):
     from robotseg_ros.geometry import GeometryError
 
     info = info_message()
-    setattr(info, field, [float("nan"), *list(getattr(info, field))[1:]] or [float("nan")])
+    setattr(info, field, [float("nan"), *list(getattr(info, field))[1:]])
     self_filter._receive_info(info)
     with pytest.raises(GeometryError, match="camera_info has values in K or D that are no numbers"):
         on_robot(self_filter, cloud_message([(0, 0, 1)]))
