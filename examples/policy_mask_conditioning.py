@@ -132,11 +132,14 @@ class PolicyNode(Node):
         try:
             pixels, where = rgb_of(image), rgb_of(mask)[..., 0] > 127
             shown = conditioned(pixels, where, self.mode, self.background, self.margin)
-        except (ImageError, ValueError) as error:
+            speed = self.policy(shown, where)
+        except (ImageError, ValueError, RuntimeError) as error:  # the last is what TorchScript raises
             self._log.error(f"no action: {error}")
             return
+        if not np.isfinite(speed).all():
+            self._log.error(f"no action: the policy gave {speed.tolist()}, which are no speeds")
+            return
         action = TwistStamped(header=image.header)
-        speed = self.policy(shown, where)
         action.twist.linear.x, action.twist.linear.y, action.twist.linear.z = map(float, speed[:3])
         action.twist.angular.x, action.twist.angular.y, action.twist.angular.z = map(float, speed[3:])
         self._actions.publish(action)

@@ -179,7 +179,9 @@ def test_depth_without_pixels_is_refused_and_the_next_filtered(probe, node):
     node.mark()
     probe.answer(image)
     probe.publish(message, "depth")
-    probe.wait(lambda: node.said("/filter/depth: not filtered: image 0 x 0 '16UC1'.* truncated or empty"), "the refusal")
+    probe.wait(
+        lambda: node.said("/filter/depth: not filtered: image 0 x 0 '16UC1'.* truncated or empty"), "the refusal"
+    )
     image = probe.image(height=SIZE[0], width=SIZE[1])
     assert filtered(probe, "depth/filtered", depth(probe, image), image)
     assert "Traceback" not in node.log

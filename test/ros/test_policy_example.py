@@ -142,6 +142,30 @@ def test_a_torchscript_policy_is_run(probe, start, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("given", "reason"),
+    [([float("nan")] * 6, "which are no speeds"), ([1.0] * 5, "cannot reshape array of size 5")],
+    ids=["no number", "too few"],
+)
+def test_a_policy_whose_answer_is_no_speed_moves_nothing(probe, start, tmp_path, given, reason):
+    import torch
+
+    class Wrong(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("given", torch.tensor(given))
+
+        def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return self.given
+
+    wrong = torch.jit.script(Wrong())
+    wrong.save(str(tmp_path / "policy.pt"))
+    policy = start(f"policy:={tmp_path / 'policy.pt'}", "side:=32")
+    listen(probe, "action")
+    until_said(probe, policy, reason, lambda: publish(probe))
+    assert not probe.received["action"] and policy.returncode is None
+
+
+@pytest.mark.parametrize(
     ("parameter", "reason"), [("mode:=out", "allowed are untouched"), ("background:=/nowhere.png", "/nowhere.png")]
 )
 def test_a_wrong_parameter_ends_it_with_a_reason(start, parameter, reason):
