@@ -45,12 +45,27 @@ def fitted(mask: Mask, shape: tuple[int, int]) -> Mask:
     """
     if mask.shape == shape:
         return mask
-    height, width = shape
-    if abs(width * mask.shape[0] - height * mask.shape[1]) > max(mask.shape):
+    _check_aligned(shape, (mask.shape[0], mask.shape[1]))
+    return cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST).view(np.bool_)
+
+
+def fitted_depth(depth: Depth, shape: tuple[int, int]) -> Depth:
+    """The depth (h, w) at the size (height, width) of the image that it is aligned to, no depths mixed.
+
+    Raises GeometryError where the proportions differ: then it is not aligned.
+    """
+    if depth.shape == shape:
+        return depth
+    _check_aligned((depth.shape[0], depth.shape[1]), shape)
+    return cv2.resize(depth, shape[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _check_aligned(depth: tuple[int, int], image: tuple[int, int]) -> None:
+    """Raises GeometryError where the proportions of these sizes, (height, width), differ."""
+    if abs(depth[1] * image[0] - depth[0] * image[1]) > max(image):
         raise GeometryError(
-            f"depth is {width} x {height}, the image {mask.shape[1]} x {mask.shape[0]}: depth must be aligned to the image"
+            f"depth is {depth[1]} x {depth[0]}, the image {image[1]} x {image[0]}: depth must be aligned to the image"
         )
-    return cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST).view(np.bool_)
 
 
 def without(depth: Depth, robot: Mask) -> Depth:

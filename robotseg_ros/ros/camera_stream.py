@@ -25,6 +25,7 @@ from ..streaming.prompts import frame_prompt
 from .compatibility import reliability_name
 from .continuity import Continuity
 from .conversions import describe, nanoseconds, rgb_of
+from .depth_cue import CameraDepthCue
 from .endpoints import Events, subscribe
 from .latest import Latest
 from .loaded_model import LoadedModel
@@ -79,6 +80,7 @@ class CameraStream:
         self._prefix = f"{name}/" if name else ""
         self._outputs = Outputs(node, self._prefix, settings.parts)
         self.self_filter = SelfFilter(node, self._prefix, settings, filter_ready)
+        self.depth_cue = CameraDepthCue(node, self._prefix, settings)
         self._continuity = Continuity()
         self._frame = 0
         self._subscription: Subscription | None = None
@@ -125,6 +127,7 @@ class CameraStream:
     def open(self) -> None:
         """Subscribes and counts from zero."""
         self.statistics.restart()
+        self.depth_cue.restart_counts()
         self.latest.clear()
         self._subscription, self._events = subscribe(self._node, self._message_type, self.topic, self.receive, depth=1)
 
@@ -134,7 +137,13 @@ class CameraStream:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
         self.self_filter.close()
+        self.depth_cue.close()
         self.latest.clear()
+
+    def follow(self) -> None:
+        """Subscribes to what the camera gives beside images while something is made of it."""
+        self.self_filter.follow()
+        self.depth_cue.follow()
 
     def receive(self, message: Image | CompressedImage) -> None:
         """Leaves an image for the inference thread."""
@@ -175,6 +184,7 @@ class CameraStream:
     def publish(self, frame: Frame, segmentation: Segmentation, batch: int) -> None:
         """Gives out what came of a frame that went through the network with those of other cameras, `batch` in all."""
         header = frame.arrival.message.header
+        segmentation = self._refined(frame.stamp, segmentation)
         started = time.perf_counter()
         self._outputs.publish_masks(header, segmentation)
         self.self_filter.publish(header, segmentation.masks)
@@ -185,6 +195,15 @@ class CameraStream:
         self._outputs.publish_status(lambda: self._status(frame, segmentation, timings, latency_ms))
         self._outputs.publish_overlay(header, frame.rgb, segmentation, self.settings.overlay_alpha)
         self._frame += 1
+
+    def _refined(self, stamp: int, segmentation: Segmentation) -> Segmentation:
+        """By the depth of that stamp. The network's memory holds the masks as it made them."""
+        if not self.depth_cue.is_on:
+            return segmentation
+        started = time.perf_counter()
+        masks = self.depth_cue.refine(stamp, segmentation.masks)
+        timings = {**segmentation.timings, "depth_cue": (time.perf_counter() - started) * 1e3}
+        return replace(segmentation, masks=masks, timings=timings)
 
     def fail(self, what: str) -> None:
         """Counts a frame that was lost to an exception, and forgets the memory, which may be the cause."""
@@ -200,10 +219,12 @@ class CameraStream:
         self.segmenter.mask_threshold = settings.mask_threshold
         self._outputs.set_parts(settings.parts)
         self.self_filter.apply(settings)
+        self.depth_cue.apply(settings)
 
     def restart(self, reason: str) -> None:
         """Forgets all that was seen: the next image is the first."""
         self.segmenter.reset()
+        self.depth_cue.reset()
         self._frame = 0
         self.statistics.add("resets")
         self._log.warning(f"{self.topic}: stream starts anew: {reason}")
@@ -211,6 +232,7 @@ class CameraStream:
     def forget(self) -> None:
         """Like `restart`, for the end of an activation, which counts and reports nothing."""
         self.segmenter.reset()
+        self.depth_cue.reset()
         self._continuity = Continuity()
         self._frame = 0
 

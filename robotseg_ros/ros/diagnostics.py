@@ -67,6 +67,7 @@ class Diagnostics:
         }
         for topic in stream.self_filter.topics:
             values |= topic.described()
+        values |= stream.depth_cue.described()
         values |= {f"object_score_{part}": f"{score:.2f}" for part, score in stream.object_scores.items()}
         level, message = self._judge(stream, rate_out)
         return self._status(stream.name or "camera", level, message, values)

@@ -177,7 +177,7 @@ def _bounds(low: float, high: float) -> Check:
 
 
 def _one_of(choices: Sequence[str]) -> Check:
-    *first, last = (choice or "nothing" for choice in choices)
+    *first, last = (choice or "empty" for choice in choices)
     return Check(lambda value: value in choices, " or ".join([", ".join(first), last]))
 
 

@@ -44,6 +44,7 @@ class Settings:
     mask_threshold: float
     overlay_alpha: float
     prompt_history: int
+    depth_cue: str
     filter_margin: int
     filter_tolerance: float
     filter_buffer: int

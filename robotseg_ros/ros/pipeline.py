@@ -77,7 +77,7 @@ class Pipeline:
         """Sees to it that what cameras give beside images is subscribed to while somebody wants what is made of it."""
         for stream in self.streams:
             if stream.is_open:
-                stream.self_filter.follow()
+                stream.follow()
 
     def apply(self, settings: Settings) -> None:
         """Takes over what may change while running, before the next frame. Raises `ValueError`, and has changed nothing,

@@ -25,16 +25,24 @@ def probe(node, make_probe):
     probe = make_probe(NAMESPACE)
     probe.wait(lambda: node.said("segmenting /cue/image"), "the node to be active", timeout=90)
     probe.listen("mask/robot", "status")
+    probe.answer(
+        probe.image(height=SIZE[0], width=SIZE[1])
+    )  # the first images may be lost while the two find each other
     return probe
 
 
-def depth(image, encoding="16UC1"):
-    """A box before a wall, of the image's stamp."""
-    from sensor_msgs.msg import Image
-
+def true_depth(encoding):
+    """A box before a wall."""
     values = np.full(SIZE, 3.0, np.float32)
     values[TRUE] = 1.0
-    pixels = (values * 1000).astype(np.uint16) if encoding == "16UC1" else values
+    return (values * 1000).astype(np.uint16) if encoding == "16UC1" else values
+
+
+def depth(image, encoding="16UC1"):
+    """That, with the image's stamp."""
+    from sensor_msgs.msg import Image
+
+    pixels = true_depth(encoding)
     message = Image(encoding=encoding, height=SIZE[0], width=SIZE[1], step=pixels.strides[0], header=image.header)
     message.data = pixels.tobytes()
     return message
@@ -84,17 +92,18 @@ def unrefined(probe):
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
 def test_masks_are_refined_by_the_depth_of_their_stamp(probe, encoding):
     plain = unrefined(probe)
-    for _ in range(5):  # nothing waits for depth, and this machine may be slow to bring it
+
+    def refined():
         image = prompted(probe)
-        message = depth(image, encoding)
-        probe.publish(message, "depth")
-        probe.spin(0.2)
+        probe.publish(depth(image, encoding), "depth")
+        probe.spin(0.2)  # nothing waits for depth, and this machine may be slow to bring it
         probe.publish(image)
         made = mask_of(probe, image)
-        if (made != plain).any():
-            break
-    values = np.frombuffer(message.data, {"16UC1": np.uint16, "32FC1": np.float32}[encoding]).reshape(SIZE)
-    np.testing.assert_array_equal(made, Edges().refine({"robot": plain}, values)["robot"])
+        return (image, made) if (made != plain).any() else None
+
+    image, made = probe.wait(refined, "a refined mask")
+    expected = Edges().refine({"robot": plain}, true_depth(encoding))["robot"]
+    np.testing.assert_array_equal(made, expected)
     assert "depth_cue" in stages(probe, image)
 
 
@@ -130,11 +139,11 @@ def test_depth_that_is_not_aligned_leaves_the_masks_and_is_refused_with_a_reason
 def test_depth_is_subscribed_to_only_while_there_is_a_cue_and_cues_change_while_running(probe):
     topic = probe.node.resolve_topic_name("depth")
     assert probe.node.count_subscribers(topic) == 1
-    assert probe.set_parameter("depth_cue", False).successful  # what YAML makes of an unquoted off
+    assert probe.set_parameter("depth_cue", "none").successful
     probe.wait(lambda: probe.node.count_subscribers(topic) == 0, "the node to let go of depth")
     assert "depth_cue" not in described(probe)
     refused = probe.set_parameter("depth_cue", "magic")
-    assert not refused.successful and "off, edges or background" in refused.reason
+    assert not refused.successful and "none, edges or background" in refused.reason
     assert probe.set_parameter("depth_cue", "background").successful
     probe.wait(lambda: probe.node.count_subscribers(topic) == 1, "the node to want depth")
     assert described(probe)["depth_cue"] == "background"
