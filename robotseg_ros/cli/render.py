@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=_positive, nargs=2, default=(320, 240), metavar=("WIDTH", "HEIGHT"), help="default: 320 240"
     )
     parser.add_argument("--embodiments", nargs="+", metavar="NAME", help="only these of the split")
+    parser.add_argument(
+        "--depth", action="store_true", help="also OUT/depth: what a stereo camera sees, PNGs of 16 bits in millimetres"
+    )
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the split's first N seeds")
     parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
 
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.skip < 0 or args.skip + args.count > SEEDS:
         raise BadInput(f"--skip {args.skip} and --count {args.count}: a split has the seeds 0 to {SEEDS - 1}")
     width, height = args.size
-    settings = {"split": args.split, "width": width, "height": height}
+    settings = {"split": args.split, "width": width, "height": height, "depth": args.depth}
     settings |= {"frames": args.frames, "duration": args.duration}
     try:
         done = render_clips(args.out, args.count, chosen, split.first_seed + args.skip, args.workers, **settings)

@@ -1,4 +1,4 @@
-"""Draws a posed scene off screen: colours, or the part each pixel belongs to."""
+"""Draws a posed scene off screen: colours, the part each pixel belongs to, or how far away it is."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Painter:
         self.scene, self.model = scene, model
         self.gl = gl_context(model.vis.global_.offwidth, model.vis.global_.offheight)
         self.context = self.mj.MjrContext(model, self.mj.mjtFontScale.mjFONTSCALE_50)
+        self.context.readDepthMap = self.mj.mjtDepthMap.mjDEPTH_ZEROFAR
         self.mj.mjr_setBuffer(self.mj.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
         self.view = self.mj.MjvScene(model, _MAX_GEOMS)
         self.options = self.mj.MjvOption()
@@ -92,3 +93,14 @@ class Painter:
             if shown.objtype == is_geom:
                 table[shown.segid + 1] = self.scene.labels[shown.objid]
         return table[pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)]
+
+    def depth(self, width: int, height: int) -> NDArray[np.float32]:
+        """Distance along the camera's axis in metres (height, width); the far plane's where there is nothing."""
+        flags, flag = self.view.flags, self.mj.mjtRndFlag
+        flags[flag.mjRND_SHADOW], flags[flag.mjRND_SEGMENT], flags[flag.mjRND_IDCOLOR] = 0, 0, 0
+        window = self.mj.MjrRect(0, 0, width, height)
+        self.mj.mjr_render(window, self.view, self.context)
+        buffer = np.empty((height, width), np.float32)
+        self.mj.mjr_readPixels(None, buffer, window, self.context)
+        near, far = self.model.vis.map.znear, self.model.vis.map.zfar
+        return (near * far / (near + buffer[::-1] * (far - near))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Renders one clip, or folders full of them: images and true masks of arm, gripper and robot."""
+"""Renders one clip, or folders full of them: images, true masks of arm, gripper and robot, and if wanted depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from . import assets, motion, postprocess
+from . import assets, motion, postprocess, stereo
 from .painter import Painter
 from .scene import Scene, build_scene
 
@@ -44,7 +44,8 @@ class ClipSpec:
 
     `camera` is one of motion.CAMERAS or None for a random one; `coverage` is the wanted share of robot pixels
     (None: random); `shadows` None means in 70 % of the clips; `calm` stages a tidy, well lit scene as for a
-    demonstration. Splits (see splits.py) other than `train` use textures that training never sees.
+    demonstration. Splits (see splits.py) other than `train` use textures that training never sees. `depth` is for depth
+    images, which change nothing else.
     """
 
     embodiment: str
@@ -60,6 +61,7 @@ class ClipSpec:
     shadows: bool | None = None
     postprocess: bool = True
     calm: bool = False
+    depth: bool = False
 
     def __post_init__(self) -> None:
         least = tuple(-(-side // self.supersample) for side in _THUMBNAIL)
@@ -207,15 +209,29 @@ class Stage:
         image, parts = self.painter.image(*self.side, self.shadows), self.painter.parts(*self.side)
         return _shrink(image, parts, self.spec.supersample)
 
+    def depth(self, index: int) -> NDArray[np.uint16]:
+        """Frame `index` as a stereo camera in the same place sees it, (H, W) in millimetres, 0 for nothing; call after
+        `frame`."""
+        true = self.painter.depth(self.spec.width, self.spec.height)
+        return stereo.millimetres(true, self.cam.fovy, (self.spec.seed, 6, index))
+
 
 def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
-    """Renders a clip.
+    """Renders a clip, without depth.
 
     Returns frames uint8 (T, H, W, 3), parts uint8 (T, H, W) with 0 background, 1 arm, 2 gripper, 3 robot of
     no known part, and a dictionary that says how it was filmed. Raises assets.MissingAssets without mujoco,
     assets or OpenGL.
     """
-    frames, parts = [], []
+    return render_clip_with_depth(spec)[:3]
+
+
+def render_clip_with_depth(
+    spec: ClipSpec,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any], NDArray[np.uint16] | None]:
+    """What `render_clip` returns, and the depth images uint16 (T, H, W) in millimetres, 0 for nothing; None if the spec
+    wants none."""
+    frames, parts, depths = [], [], []
     with Stage(spec) as stage:
         look = stage.look
         for index in range(spec.frames):
@@ -223,6 +239,8 @@ def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], d
             look = postprocess.expose(look, image) if index == 0 else look
             frames.append(postprocess.apply(look, image, index) if spec.postprocess else image)
             parts.append(labels)
+            if spec.depth:
+                depths.append(stage.depth(index))
     covered = [round(float((labels > 0).mean()), 4) for labels in parts]
     facts = asdict(spec) | {
         "name": spec.name,
@@ -235,11 +253,13 @@ def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], d
         np.stack(frames),
         np.stack(parts),
         facts | {"shadows": stage.shadows, "fovy": round(stage.cam.fovy, 1)},
+        np.stack(depths) if depths else None,
     )
 
 
-def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, Any]) -> None:
-    """Writes `image/<name>/*.jpg`, `mask_gt/<name>/{000,001,002}/*.png`, `facts/<name>.json` below `out`.
+def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, Any], depths: Any = None) -> None:
+    """Writes `image/<name>/*.jpg`, `mask_gt/<name>/{000,001,002}/*.png`, `facts/<name>.json` below `out`, and where there
+    are depth images, `depth/<name>/*.png`.
 
     Everything goes to a temporary folder first: a clip is there wholly (its facts exist) or not at all.
     """
@@ -253,14 +273,24 @@ def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, A
         for part, mask in enumerate((labels == 1, labels == 2, labels > 0)):
             path = str(partial / "mask" / f"{part:03d}" / f"{index:05d}.png")
             cv2.imwrite(path, mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
-    for source, target in (("mask", out / "mask_gt" / name), ("image", out / "image" / name)):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        (partial / source).rename(target)
+    if depths is not None:
+        (partial / "depth").mkdir()
+        for index, depth in enumerate(depths):
+            cv2.imwrite(str(partial / "depth" / f"{index:05d}.png"), depth)
+    for source, target in (("mask", "mask_gt"), ("depth", "depth"), ("image", "image")):
+        _move(partial / source, out / target / name)
     (out / "facts").mkdir(exist_ok=True)
     (partial / "facts.json").write_text(json.dumps(facts))
     (partial / "facts.json").rename(out / "facts" / f"{name}.json")
     partial.rmdir()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Puts a folder, if it is there, in the place of what is in `target`."""
+    if source.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        source.rename(target)
 
 
 Job = tuple[str, ClipSpec]
@@ -274,8 +304,8 @@ def _start_worker() -> None:
 
 def _render_and_write(job: Job) -> dict[str, Any]:
     out, spec = job
-    frames, parts, facts = render_clip(spec)
-    write_clip(Path(out), spec.name, frames, parts, facts)
+    frames, parts, facts, depths = render_clip_with_depth(spec)
+    write_clip(Path(out), spec.name, frames, parts, facts, depths)
     return facts
 
 
@@ -289,9 +319,10 @@ def _is_there(out: Path, spec: ClipSpec) -> bool:
     file = out / "facts" / f"{spec.name}.json"
     if not file.exists():
         return False
-    facts = json.loads(file.read_text())
+    defaults = {field.name: field.default for field in fields(ClipSpec)}  # of clips that are older than a setting
+    facts = defaults | json.loads(file.read_text())
     for setting, wanted in asdict(spec).items():
-        if setting not in _DRAWN and facts.get(setting, wanted) != wanted:
+        if setting not in _DRAWN and facts[setting] != wanted:
             raise BadSettings(
                 f"{out}: clip {spec.name} was rendered with {setting} {facts[setting]}, not {wanted}; "
                 "name another folder, or delete this one"
