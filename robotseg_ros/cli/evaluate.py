@@ -8,8 +8,9 @@ examples:
   robotseg evaluate .data/clips/val -o out/eval --setting automatic --setting box
   robotseg evaluate VRS/test --model robotseg --checkpoint robotseg.pt --processes 2 --fail-under 0.85
   robotseg evaluate VRS/test --predictions masks_of_another_system -o out/other --against out/eval
-  robotseg evaluate BAG --topic /camera/image --truth-topic robot=/camera/robot_mask
-  robotseg evaluate RECORDED --masks-topic robot=/camera/mask/robot --truth-topic robot=/camera/robot_mask --truth-bag BAG
+  robotseg evaluate BAG --topic /camera/image --truth-topic /camera/robot_mask
+  robotseg evaluate BAG --topic /camera/image --truth MASKS
+  robotseg evaluate RECORDED --masks-topic robot=/camera/mask/robot --truth-topic /camera/robot_mask --truth-bag BAG
 
 exit code: 0, or 1 where J&F of --fail-part is under --fail-under, 2 for unusable input, 130 when interrupted.
 """
@@ -18,18 +19,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..evaluation.protocol import SETTINGS
+from ..evaluation.protocol import FIRST_MASK, SETTINGS, Setting
 from .errors import BadInput
+from .numbers import count, fraction, index
 
 if TYPE_CHECKING:
+    from ..dataset.bags import BagClip
     from ..dataset.clip import Clip
     from ..evaluation.results import ClipResult, PartSummary
+    from ..evaluation.run import Plan
     from ..evaluation.sources import Source
 
 PARTS = ("arm", "gripper", "robot")
+ALL_SETTINGS = {**SETTINGS, FIRST_MASK.name: FIRST_MASK}
+INTERACTIVE = SETTINGS["interactive"]
 UNDER = 1
 
 
@@ -37,11 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to score, in which settings, and where results go."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="dataset, frames, video or bag")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/evaluation"), help="default: %(default)s")
-    parser.add_argument("--setting", action="append", choices=list(SETTINGS), help="repeatable; default: automatic")
+    parser.add_argument("--setting", action="append", choices=list(ALL_SETTINGS), help="repeatable; default: automatic")
+    parser.add_argument(
+        "--threshold", type=fraction, metavar="IOU", default=INTERACTIVE.threshold,
+        help="of the setting interactive: frames under it are corrected (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--corrections", type=index, metavar="N", default=INTERACTIVE.corrected_frames,
+        help="of the setting interactive: in at most so many frames a clip (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--part", action="append", choices=PARTS, help="repeatable; default: all that have true masks")
     parser.add_argument("--images", action="store_true", help="image protocol: every frame stands alone, all count")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips, spread over the dataset")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="clips at a time (default: %(default)s)")
+    parser.add_argument("--limit", type=count, metavar="N", help="at most so many clips, spread over the dataset")
+    parser.add_argument(
+        "--processes", type=count, default=1, metavar="N", help="clips at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--truth", type=Path, metavar="DIR", help="true masks of a bag or video, as DIR/<part>/<frame or stamp>.png"
+    )
     source = parser.add_argument_group("what is scored")
     source.add_argument("--model", default="robotseg_nano", help="default: %(default)s")
     source.add_argument("--checkpoint", metavar="FILE", help="weights instead of those the model names")
@@ -54,23 +74,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--sam2", metavar="FILE", help="SAM 2.1 tiny with the weights sam2.1_hiera_tiny.pt instead")
     bag = parser.add_argument_group("bags")
     bag.add_argument("--topic", help="the image topic; not needed where there is one")
-    bag.add_argument("--truth-topic", action="append", type=_named_topic, metavar="PART=TOPIC", help="true masks")
+    bag.add_argument(
+        "--truth-topic", action="append", type=_named_topic, metavar="[PART=]TOPIC", help="true masks (of the robot)"
+    )
     bag.add_argument("--truth-bag", type=Path, metavar="BAG", help="bag of the truth topics, if it is another one")
     bag.add_argument(
-        "--masks-topic", action="append", type=_named_topic, metavar="PART=TOPIC", help="score recorded masks"
+        "--masks-topic", action="append", type=_named_topic, metavar="[PART=]TOPIC", help="score what a node put out"
     )
     bag.add_argument("--write-bag", type=Path, metavar="NEW_BAG", help="also write the bag with the masks added")
     report = parser.add_argument_group("report")
     report.add_argument("--efficiency", action="store_true", help="also parameters, FLOPs, milliseconds and memory")
     report.add_argument("--against", type=Path, metavar="OUT", help="another run's output, to stand beside this one")
-    report.add_argument("--fail-under", type=float, metavar="X", help="exit with 1 where J&F is lower (0 to 1)")
+    report.add_argument("--fail-under", type=fraction, metavar="X", help="exit with 1 where J&F is lower (0 to 1)")
     report.add_argument("--fail-part", choices=PARTS, default="robot", help="of this part (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, writes the results and prints the table."""
     try:
-        return _recorded(args) if args.masks_topic else _evaluated(args)
+        return _evaluated(args)
     except ValueError as error:  # of clips, checkpoints, devices, models
         raise BadInput(str(error)) from error
 
@@ -79,15 +101,12 @@ def _evaluated(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..evaluation.results import latency, summarise, summary_table, write_summary
-    from ..evaluation.run import Plan, evaluate
+    from ..evaluation.run import evaluate
 
     clips = _clips(args)
-    source, settings = _source(args), tuple(args.setting or ["automatic"])
-    parts = tuple(args.part or [part for part in PARTS if part in _parts_of(clips)] or PARTS)
-    plan = Plan(source, settings, parts, video=not args.images)
-    if args.predictions and settings != ("automatic",):
-        raise BadInput("masks from a folder know no prompts: --predictions goes with the setting automatic alone")
-    with tqdm(total=len(clips) * len(settings), unit="clip", desc=f"evaluate {source.name}") as bar:
+    plan = _plan(args, clips)
+    _refuse(args, plan)
+    with tqdm(total=len(clips) * len(plan.settings), unit="clip", desc=f"evaluate {plan.source.name}") as bar:
         results = evaluate(
             plan,
             clips,
@@ -96,38 +115,99 @@ def _evaluated(args: argparse.Namespace) -> int:
             processes=args.processes,
             on_done=lambda: bar.update() and None,
         )
-    rows = summarise(results, parts)
-    facts = _facts(args, source, results) | {"milliseconds": vars(latency(results))}
-    if args.efficiency:
-        facts["efficiency"] = _efficiency(args, parts)
-    write_summary(args.output, rows, facts)
+    rows = summarise(results, plan.parts)
+    facts = _facts(args, plan, results) | {"milliseconds": vars(latency(results))}
     print(summary_table(rows))
+    if args.efficiency:
+        facts["efficiency"] = _efficiency(args, plan)
+    write_summary(args.output, rows, facts)
     _report(args, results, rows, facts)
     if args.write_bag is not None:
-        _write_bag(args, plan, clips[0])
+        _write_bag(args, plan)
     return _verdict(args, rows)
+
+
+def _plan(args: argparse.Namespace, clips: Sequence[Clip]) -> Plan:
+    from ..evaluation.run import Plan
+    from ..evaluation.sources import PredictionSource, RecordedSource
+
+    source = _source(args)
+    there: Sequence[str] = PARTS
+    if isinstance(source, PredictionSource):
+        there = source.parts([clip.name for clip in clips]) or PARTS
+    elif isinstance(source, RecordedSource):
+        there = [part for part in PARTS if part in dict(source.topics)]
+    known = _parts_of(clips)
+    parts = tuple(args.part or [part for part in there if part in known] or there)
+    settings = [ALL_SETTINGS[name] for name in dict.fromkeys(args.setting or ["automatic"])]
+    return Plan(source, tuple(_tuned(args, setting) for setting in settings), parts, video=not args.images)
+
+
+def _tuned(args: argparse.Namespace, setting: Setting) -> Setting:
+    if setting is not INTERACTIVE:
+        return setting
+    return replace(setting, threshold=args.threshold, corrected_frames=args.corrections)
+
+
+def _refuse(args: argparse.Namespace, plan: Plan) -> None:
+    """Raises BadInput for what would fail, or say nothing, after all the work."""
+    from ..dataset.bags import is_bag
+
+    told = [setting.name for setting in plan.settings if setting != SETTINGS["automatic"]]
+    if (args.predictions or args.masks_topic) and told:
+        raise BadInput(f"masks that were made before know no prompts: not in the setting {told[0]}, only in automatic")
+    if args.sam2 and len(told) < len(plan.settings):
+        raise BadInput("SAM 2.1 finds nothing by itself: give --setting box, 1click, 3clicks, interactive or mask")
+    if args.images and FIRST_MASK in plan.settings:
+        raise BadInput("--images with --setting mask would give the answer away: every frame is a first one")
+    if args.efficiency and (args.predictions or args.masks_topic):
+        raise BadInput("--efficiency measures a model; of masks that were made before nothing is known")
+    if args.fail_under is not None and args.fail_part not in plan.parts:
+        raise BadInput(
+            f"--fail-under: {args.fail_part} was not scored; --fail-part names one of {', '.join(plan.parts)}"
+        )
+    if args.against is not None and not (args.against / "scores.json").is_file():
+        raise BadInput(f"--against {args.against}: no run is there (scores.json is missing)")
+    if args.write_bag is not None and not is_bag(args.input):
+        raise BadInput(f"--write-bag: {args.input} is no bag")
+    if args.write_bag is not None and args.write_bag.exists():
+        raise BadInput(f"--write-bag: {args.write_bag} exists already; a bag is only written to a new folder")
 
 
 def _clips(args: argparse.Namespace) -> list[Clip]:
     """The clips of the input: a bag's one, a dataset's, or a single one."""
     import numpy as np
 
-    from ..dataset.bags import BagClip, is_bag
+    from ..dataset.bags import is_bag
     from ..dataset.collection import list_dataset
     from ..dataset.folders import list_clips
     from ..dataset.opening import open_clip
+    from ..dataset.truth import TruthClip
 
     path = args.input
     if path.exists() and is_bag(path):
-        return [BagClip(path, args.topic, truth=dict(args.truth_topic or []), on_bad="skip")]
-    if args.truth_topic or args.topic:
+        bag = _bag_clip(args)
+        return [TruthClip(bag, args.truth) if args.truth is not None else bag]
+    if args.truth_topic or args.masks_topic or args.truth_bag or args.topic:
         raise BadInput(f"{path}: is no bag, so it has no topics")
     if not path.is_dir() or not list_clips(path):
-        return [open_clip(path, on_bad="skip")]
+        clip = open_clip(path, on_bad="skip")
+        return [TruthClip(clip, args.truth) if args.truth is not None else clip]
+    if args.truth is not None:
+        raise BadInput(f"{path}: is a dataset, which holds its true masks; --truth goes with a bag or a video")
     clips: list[Clip] = list(list_dataset(path).clips)
     if args.limit is not None and len(clips) > args.limit:
         clips = [clips[int(place)] for place in np.linspace(0, len(clips) - 1, args.limit)]
     return clips
+
+
+def _bag_clip(args: argparse.Namespace) -> BagClip:
+    """Images with their true masks: of the input, or with --truth-bag of the bag that was played."""
+    from ..dataset.bags import BagClip
+
+    if args.truth is not None and args.truth_topic:
+        raise BadInput("--truth and --truth-topic exclude each other")
+    return BagClip(args.truth_bag or args.input, args.topic, truth=dict(args.truth_topic or []), on_bad="skip")
 
 
 def _parts_of(clips: Sequence[Clip]) -> set[str]:
@@ -136,8 +216,10 @@ def _parts_of(clips: Sequence[Clip]) -> set[str]:
 
 
 def _source(args: argparse.Namespace) -> Source:
-    from ..evaluation.sources import ModelSource, PredictionSource, Sam2Source
+    from ..evaluation.sources import ModelSource, PredictionSource, RecordedSource, Sam2Source
 
+    if args.masks_topic:
+        return RecordedSource(args.input, tuple(args.masks_topic))
     if args.predictions is not None:
         return PredictionSource(args.predictions)
     if args.sam2 is not None:
@@ -145,30 +227,28 @@ def _source(args: argparse.Namespace) -> Source:
     return ModelSource(args.model, args.checkpoint, args.adapter, args.precision)
 
 
-def _facts(args: argparse.Namespace, source: Source, results: Sequence[ClipResult]) -> dict[str, Any]:
+def _facts(args: argparse.Namespace, plan: Plan, results: Sequence[ClipResult]) -> dict[str, Any]:
     from ..evaluation.report import machine
 
     return {
-        "source": source.name,
-        "source_key": source.key,
+        "source": plan.source.name,
+        "source_key": plan.source.key(""),
         "input": str(args.input),
+        "settings": [str(setting) for setting in plan.settings],
         "protocol": "image" if args.images else "video",
         "unreadable_frames": sum(result.skipped for result in results),
         **machine(),
     }
 
 
-def _efficiency(args: argparse.Namespace, parts: tuple[str, ...]) -> dict[str, Any]:
-    from ..evaluation.efficiency import efficiency
-    from ..model import load_model
-    from ..runtime import prepare, select_device
+def _efficiency(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
+    from ..evaluation.efficiency import Efficiency, efficiency
+    from ..evaluation.sources import ModelSource, Sam2Source
+    from ..evaluation.table import text_table
 
-    network = load_model(args.model, args.checkpoint, select_device(args.device), adapter=args.adapter)
-    cost = efficiency(prepare(network, args.precision), parts)
-    print(
-        f"{cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs a frame ({cost.parts} parts; a multiply-add "
-        f"is two), {cost.median_ms:.1f} ms median, {cost.p95_ms:.1f} ms p95, peak {cost.peak_mb:.0f} MB on {cost.device}"
-    )
+    assert isinstance(plan.source, (ModelSource, Sam2Source))  # others were refused
+    cost = efficiency(plan.source, args.device, plan.parts)
+    print(text_table(Efficiency.HEADER, [cost.cells()]))
     return cost.as_dict()
 
 
@@ -181,8 +261,6 @@ def _report(
         path = write_report(args.output, results, rows, facts, args.against)
     except ImportError as error:
         print(f"no report.html: {error}; pip install 'robotseg_ros[report]'")
-    except FileNotFoundError as error:
-        raise BadInput(f"--against {args.against}: no run is there ({error})") from error
     else:
         print(path)
 
@@ -191,39 +269,17 @@ def _verdict(args: argparse.Namespace, rows: Sequence[PartSummary]) -> int:
     if args.fail_under is None:
         return 0
     worst = [row for row in rows if row.part == args.fail_part and not row.j_and_f >= args.fail_under]
-    if not any(row.part == args.fail_part for row in rows):
-        raise BadInput(f"--fail-under: {args.fail_part} was not scored")
     for row in worst:
         print(f"J&F of {row.part}, {row.setting}: {row.j_and_f:.4f} is under {args.fail_under}")
     return UNDER if worst else 0
 
 
-def _recorded(args: argparse.Namespace) -> int:
-    """Scores what a node put out, by the stamps of the images: what a robot would have got."""
-    from ..dataset.bags import BagClip
-    from ..evaluation.recorded import recorded_masks
-    from ..evaluation.sequence import score_sequence
-
-    masks, truth = dict(args.masks_topic), dict(args.truth_topic or [])
-    if missing := [part for part in masks if part not in truth]:
-        raise BadInput(f"--masks-topic {missing[0]}=...: name the true masks too, by --truth-topic {missing[0]}=TOPIC")
-    clip = BagClip(args.truth_bag or args.input, args.topic, truth=truth, on_bad="skip")
-    scores = score_sequence(
-        recorded_masks(args.input, masks), ((frame.stamp_ns, frame.masks or {}) for frame in clip), list(masks)
-    )
-    print(scores.table())
-    if args.fail_under is None:
-        return 0
-    return 0 if scores.parts[args.fail_part].j_and_f >= args.fail_under else UNDER
-
-
-def _write_bag(args: argparse.Namespace, plan: Any, clip: Clip) -> None:
-    from ..dataset.bags import BagClip
+def _write_bag(args: argparse.Namespace, plan: Plan) -> None:
     from ..evaluation.masked_bag import write_masked_bag
 
-    if not isinstance(clip, BagClip):
-        raise BadInput(f"--write-bag: {args.input} is no bag")
-    print(write_masked_bag(clip, plan.source.open(args.device)(clip.name, plan.parts), args.write_bag))
+    clip = _bag_clip(args)
+    stream = plan.source.open(args.device)(clip.name, plan.parts)
+    print(write_masked_bag(clip, stream, plan.parts, args.write_bag))
 
 
 def _named_topic(text: str) -> tuple[str, str]:

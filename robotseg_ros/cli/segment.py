@@ -23,40 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import prompts
 from .errors import BadInput
+from .numbers import count, fraction, index
 
 if TYPE_CHECKING:
     from ..evaluation.segment_clip import ClipResult
     from ..streaming import StreamSegmenter
 
 INTERRUPTED = 130
-
-
-def _whole(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
-    return value
-
-
-def _index(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_model(parser)
     parser.add_argument("--topic", help="image topic of a bag; needed where it has several")
-    parser.add_argument("--start", type=_index, default=0, metavar="N", help="first frame (default: %(default)s)")
-    parser.add_argument("--frames", type=_count, metavar="N", help="at most so many frames")
+    parser.add_argument("--start", type=index, default=0, metavar="N", help="first frame (default: %(default)s)")
+    parser.add_argument("--frames", type=count, metavar="N", help="at most so many frames")
     parser.add_argument("--strict", action="store_true", help="fail at an unreadable frame instead of leaving it out")
     parser.add_argument("--masks", choices=("png", "video", "none"), default="png", help="default: %(default)s")
     parser.add_argument("--no-overlay", action="store_true", help="write no overlay video")
-    parser.add_argument("--alpha", type=_fraction, default=0.5, help="opacity of the overlay (default: %(default)s)")
+    parser.add_argument("--alpha", type=fraction, default=0.5, help="opacity of the overlay (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
     hints = parser.add_argument_group("prompts for the first frame (each may be repeated)")
     hints.add_argument("--point", action="append", type=prompts.point, metavar="PART:X,Y[,LABEL]", default=[])

@@ -161,6 +161,14 @@ def header_stamp(cdr: bytes) -> int:
     return int(sec) * 1_000_000_000 + int(nanosec)
 
 
+def header_frame_id(cdr: bytes) -> str:
+    """The frame_id of the header with which a serialised stamped message begins; empty where it is cut."""
+    if len(cdr) < 16:
+        return ""
+    (length,) = struct.unpack_from("<I" if cdr[1] & 1 else ">I", cdr, 12)
+    return cdr[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")  # a zero ends the text
+
+
 def decode_image(msgtype: str, cdr: bytes) -> NDArray[np.uint8]:
     """RGB uint8 (H, W, 3), writable, of a serialised Image or CompressedImage; raises ClipError."""
     try:

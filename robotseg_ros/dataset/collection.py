@@ -10,6 +10,7 @@ from PIL import Image
 
 from .clip import ClipError, OnBad
 from .folders import FolderClip, list_clips, named_clip
+from .masks import PartFolders
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def _checked(clip: FolderClip) -> FolderClip:
     if clip.masks is None:
         raise ClipError(f"{clip.folder}: has no masks")
     if not clip.parts:
-        raise ClipError(f"{clip.masks.where}: no folder of a part; they are 000 or arm, 001 or gripper, 002 or robot")
+        raise ClipError(f"{clip.masks.where}: {PartFolders.NONE}")
     places = {path.stem: index for index, path in enumerate(clip.files)}
     masks = clip.masks.all()
     strangers = [next(iter(files.values())) for frame, files in masks.items() if frame not in places]

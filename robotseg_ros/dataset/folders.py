@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .clip import BadFrame, BadFrames, ClipError, Frame, OnBad
 from .images import IMAGE_SUFFIXES, read_image
-from .masks import LabelMap, Masks, PartFolders
+from .masks import LabelMap, Masks, PartFolders, read_masks
 
 IMAGES = "image"
 GUESSED_MASKS = "mask_gt_dinov3"
@@ -112,23 +109,9 @@ class FolderClip:
         """The frame at a place of the sorted folder; raises ClipError when image or mask is unreadable."""
         path = self.files[index]
         image = read_image(path)
-        masks = self._masks(path.stem, image) if self.labelled is None or index < self.labelled else None
+        labelled = self.labelled is None or index < self.labelled
+        masks = read_masks(self.masks, path.stem, image) if labelled and self.masks is not None else None
         return Frame(index, round(index * 1e9 / self.fps), image, masks, path.stem)
-
-    def _masks(self, name: str, image: NDArray[np.uint8]) -> dict[str, NDArray[np.bool_]] | None:
-        """True masks of a frame; None when it has none. Raises ClipError when sizes differ."""
-        if self.masks is None:
-            return None
-        masks: dict[str, NDArray[np.bool_]] = {}
-        for part, file in self.masks.of(name).items():
-            masks[part] = self.masks.read(file)
-            if masks[part].shape != image.shape[:2]:
-                height, width = masks[part].shape
-                raise ClipError(
-                    f"{file}: the mask is {width}x{height}, its image {image.shape[1]}x{image.shape[0]}; "
-                    "they must have the same size"
-                )
-        return masks or None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .clip import PART_FOLDERS
+from .clip import PART_FOLDERS, ClipError
 from .images import read_label_map, read_mask
 
 
@@ -29,8 +29,24 @@ class Masks(Protocol):
         """Mask bool (H, W) of one of the files; raises ClipError that names it."""
 
 
+def read_masks(masks: Masks, frame: str, image: NDArray[np.uint8]) -> dict[str, NDArray[np.bool_]] | None:
+    """True masks of a frame by its name; None when it has none. Raises ClipError where sizes differ from the image's."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for part, file in masks.of(frame).items():
+        found[part] = masks.read(file)
+        if found[part].shape != image.shape[:2]:
+            height, width = found[part].shape
+            raise ClipError(
+                f"{file}: the mask is {width}x{height}, its image {image.shape[1]}x{image.shape[0]}; "
+                "they must have the same size"
+            )
+    return found or None
+
+
 class PartFolders:
     """`<folder>/<part>/<frame>.png`, parts called 000, 001, 002 (VRS) or arm, gripper, robot; what is not black is mask."""
+
+    NONE = "no folder of a part; they are 000 or arm, 001 or gripper, 002 or robot"
 
     def __init__(self, folder: Path) -> None:
         self.where = folder

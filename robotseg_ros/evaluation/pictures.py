@@ -24,12 +24,14 @@ def outlined(
     scale = width / frame.image.shape[1]
     size = width, max(1, round(frame.image.shape[0] * scale))
     view = np.array(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
-    for part in parts:
+    made = [part for part in parts if part in masks]  # a dropped frame has none
+    for part in made:
         mask = _resized(masks[part], size)
         colour = np.array(PART_COLORS[part])
         view[mask] = (0.65 * view[mask] + 0.35 * colour).astype(np.uint8)
-    for part in parts:
+    for part in made:
         _outline(view, _resized(masks[part], size), PART_COLORS[part], 2)
+    for part in parts:
         if frame.masks is not None and part in frame.masks:
             _outline(view, _resized(frame.masks[part], size), TRUE_COLOUR, 1)
     return view

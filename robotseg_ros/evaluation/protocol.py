@@ -34,12 +34,13 @@ class Segmenter(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a segmenter is told. clicks: on the first frame; box: around the part there; threshold: an IoU below which a
-    frame is corrected while tracking, in at most `corrected_frames` frames a clip and part."""
+    """What a segmenter is told. clicks: on the first frame; box: around the part there; mask: the true one there; threshold:
+    an IoU below which a frame is corrected while tracking, in at most `corrected_frames` frames a clip and part."""
 
     name: str
     clicks: int = 0
     box: bool = False
+    mask: bool = False
     threshold: float | None = None
     corrected_frames: int = 3
 
@@ -54,6 +55,10 @@ SETTINGS: dict[str, Setting] = {
         Setting("interactive", clicks=1, threshold=0.75),
     )
 }
+"""The five published ones."""
+
+FIRST_MASK = Setting("mask", mask=True)
+"""What trackers such as SAM 2 are compared in: the first frame's true mask is given."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +90,24 @@ def score_clip(
 
 
 def score_frame(frame: Frame, masks: Mapping[str, Mask], part: str) -> tuple[float, float]:
-    """J and F of a part in a frame; nan where the frame has no true mask of it."""
-    if frame.masks is None or part not in frame.masks:
+    """J and F of a part in a frame; nan where the frame has no true mask of it, or a recording no predicted one."""
+    if frame.masks is None or part not in frame.masks or part not in masks:
         return np.nan, np.nan
     return jaccard(masks[part], frame.masks[part]), boundary_f(masks[part], frame.masks[part])
 
 
 def segment(
-    frames: Iterable[Frame], stream: Segmenter, setting: Setting, parts: Sequence[str]
+    frames: Iterable[Frame], stream: Segmenter, setting: Setting, parts: Sequence[str], alone: bool = False
 ) -> Iterator[tuple[Frame, dict[str, Mask]]]:
-    """The masks of every frame of a clip that a fresh segmenter streams through in a setting."""
+    """The masks of every frame of a clip that a fresh segmenter streams through in a setting.
+
+    alone: the frame stands alone, so that it may be corrected itself; in a clip the later ones may.
+    """
     corrections = dict.fromkeys(parts, 0)
     for index, frame in enumerate(frames):
         true = frame.masks or {}
         masks = _first_frame(stream, frame, setting, parts) if index == 0 else stream.step(frame.image).masks
-        if setting.threshold is not None and index > 0:
+        if setting.threshold is not None and (alone or index > 0):
             poor = [
                 part
                 for part in parts
@@ -114,13 +122,15 @@ def segment(
 
 
 def _first_frame(stream: Segmenter, frame: Frame, setting: Setting, parts: Sequence[str]) -> dict[str, Mask]:
-    """Masks of the first frame after the setting's box, or after the last of its clicks."""
+    """Masks of the first frame after the setting's box or mask, or after the last of its clicks."""
     true = frame.masks or {}
     clicks: dict[str, list[Click]] = {part: [] for part in parts}
     for part in parts:
         box = box_of(true[part]) if setting.box and part in true else None
         if box is not None:
             stream.prompt(part, box=box)
+        if setting.mask and part in true and true[part].any():
+            stream.prompt(part, mask=true[part])
         click = first_click(true[part]) if setting.clicks and part in true else None
         if click is not None:
             clicks[part].append(click)

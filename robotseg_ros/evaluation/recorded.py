@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
 from ..dataset.bags import IMAGE_TYPES, BagError, decode_image, header_stamp, list_topics
@@ -57,6 +59,26 @@ def recorded_masks(bag: Path, topics: Mapping[str, str]) -> MaskStore:
             mask = np.asarray(decode_image(connection.msgtype, bytes(cdr)).any(axis=2))
             store.add(header_stamp(bytes(cdr)) or time_ns, part_of[connection.topic], mask)
     return store
+
+
+STATUS = "robotseg_ros/msg/SegmentationStatus"
+
+
+def recorded_latency(bag: Path) -> dict[int, float]:
+    """Milliseconds from an image's arrival to its masks, by stamp in nanoseconds, as the node tells in its status.
+
+    Empty where the bag holds no status, or that of several nodes.
+    """
+    with AnyReader([bag]) as reader:
+        chosen = [connection for connection in reader.connections if connection.msgtype == STATUS]
+        if len({connection.topic for connection in chosen}) != 1:
+            return {}
+        told = ((bytes(cdr), connection) for connection, _, cdr in reader.messages(chosen))
+        return {header_stamp(cdr): _latency(reader.deserialize(cdr, connection.msgtype)) for cdr, connection in told}
+
+
+def _latency(status: Any) -> float:
+    return float(status.latency_ms)
 
 
 def _unpack(shape: tuple[int, int], bits: NDArray[np.uint8]) -> BoolMask:

@@ -9,16 +9,21 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
-from .results import WARM_UP, ClipResult, PartSummary
+from ..drawing import PART_COLORS
+from .efficiency import Efficiency
+from .results import HEADER, WARM_UP, ClipResult, PartSummary, cells, percent
 
-SHOWN_CLIPS = 24
+SHOWN_CLIPS, NAMED_CLIPS = 24, 40
+KINDS = ("worst", "best")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -26,6 +31,8 @@ td, th { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd
 td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) { text-align: left } th { background: #f3f3f3 }
 img { max-width: 100% } figure { display: inline-block; margin: .3rem; vertical-align: top; width: 15.5rem }
 figcaption { font-size: 12px; overflow-wrap: anywhere } code { background: #f3f3f3 }
+.facts td, .facts th { text-align: left; overflow-wrap: anywhere } .facts td:first-child { white-space: nowrap }
+td, th { vertical-align: top }
 .lower { color: #b00 } .higher { color: #070 }
 """
 
@@ -55,15 +62,15 @@ def write_report(
 
     Raises ImportError without matplotlib, FileNotFoundError where `against` holds no run.
     """
-    other = json.loads((against / "scores.json").read_text("utf-8")) if against is not None else None
-    settings = list(dict.fromkeys(result.setting for result in results))
-    sections = [_summary(rows, other, against)]
-    for setting in settings:
+    other = _Other.read(against) if against is not None else None
+    sections = [_summary(rows, other), _costs(facts, other)]
+    for setting in dict.fromkeys(result.setting for result in results):
         of_setting = [result for result in results if result.setting == setting]
+        twins = other.results(of_setting) if other is not None else {}
         sections.append(f"<h2>{html.escape(setting)}</h2>")
-        sections.append(_plots(of_setting))
-        sections.append(_pictures(folder, of_setting))
-    sections.append(_facts(facts))
+        sections.append(_plots(of_setting, twins))
+        sections.append(_pictures(folder, of_setting, other, twins))
+    sections.append(_facts(facts, other))
     title = f"{facts['source']} on {facts['input']}"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -76,55 +83,97 @@ def write_report(
     return path
 
 
-def _summary(rows: Sequence[PartSummary], other: Mapping[str, Any] | None, against: Path | None) -> str:
-    """The table, with another run's figures and the differences where there is one."""
-    header = ["setting", "part", "clips", "frames", "J", "F", "J&F", "IoU over flow", "flicker"]
-    beside = {(row["setting"], row["part"]): row for row in other["scores"]} if other else {}
-    if other:
-        header += [f"J&F of {other['facts']['source']}", "difference"]
-    lines = []
-    for row in rows:
-        cells = [row.setting, row.part, str(row.clips), str(row.frames), *map(_percent, (row.j, row.f, row.j_and_f))]
-        cells += [_percent(row.stability.get("iou")), f"{row.stability.get('flicker', float('nan')):.0f}"]
-        marked = [f"<td>{html.escape(cell)}</td>" for cell in cells]
-        if other:
-            marked += _compared(row, beside.get((row.setting, row.part)))
-        lines.append("<tr>" + "".join(marked) + "</tr>")
+@dataclass(frozen=True)
+class _Other:
+    """The run to stand beside this one."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    scores: Mapping[tuple[str, str], Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path) -> _Other:
+        content = json.loads((folder / "scores.json").read_text("utf-8"))
+        return cls(folder, content["facts"], {(row["setting"], row["part"]): row for row in content["scores"]})
+
+    @property
+    def name(self) -> str:
+        return str(self.facts["source"])
+
+    def results(self, results: Sequence[ClipResult]) -> dict[str, ClipResult]:
+        """Its results of the same clips and setting, by clip, as far as there are any."""
+        found = {
+            result.clip: ClipResult.read(self.folder / "clips" / result.setting / f"{result.clip}.json")
+            for result in results
+        }
+        return {clip: result for clip, result in found.items() if result is not None}
+
+
+def _table(header: Sequence[str], lines: Sequence[str]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    note = f"<p>Compared with <code>{html.escape(str(against))}</code>.</p>" if against else ""
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>{note}"
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def _compared(row: PartSummary, other: Mapping[str, Any] | None) -> list[str]:
-    value = other.get("j_and_f") if other else None
+def _line(cells: Sequence[str], more: str = "") -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + more + "</tr>"
+
+
+def _summary(rows: Sequence[PartSummary], other: _Other | None) -> str:
+    """The table, with another run's figures and the differences where there is one."""
+    if other is None:
+        return _table(HEADER, [_line(cells(row)) for row in rows])
+    header = [*HEADER, "other J", "other F", "other J&F", "difference"]
+    lines = [_line(cells(row), _compared(row, other.scores.get((row.setting, row.part), {}))) for row in rows]
+    return (
+        _table(header, lines)
+        + f"<p>Other: {html.escape(other.name)}, <code>{html.escape(str(other.folder))}</code>.</p>"
+    )
+
+
+def _compared(row: PartSummary, other: Mapping[str, Any]) -> str:
+    values = [f"<td>{percent(other.get(name))}</td>" for name in ("j", "f", "j_and_f")]
+    value = other.get("j_and_f")
     if value is None or math.isnan(row.j_and_f):
-        return ["<td>-</td>", "<td>-</td>"]
+        return "".join(values) + "<td>-</td>"
     change = 100 * (row.j_and_f - value)
-    kind = "higher" if change >= 0 else "lower"
-    return [f"<td>{_percent(value)}</td>", f'<td class="{kind}">{change:+.1f}</td>']
+    return "".join(values) + f'<td class="{"higher" if change >= 0 else "lower"}">{change:+.1f}</td>'
 
 
-def _plots(results: Sequence[ClipResult]) -> str:
-    """J&F by clip, scores by frame, latency."""
+def _costs(facts: Mapping[str, Any], other: _Other | None) -> str:
+    """Milliseconds of this run's frames, and what `--efficiency` measured."""
+    runs = {facts["source"]: facts} | ({f"other: {other.name}": other.facts} if other is not None else {})
+    times = [_line([name, *_times(run.get("milliseconds") or {})]) for name, run in runs.items()]
+    table = _table(["run", "frames timed", "ms median", "ms p95", "ms worst"], times)
+    costs = [
+        _line([name, *Efficiency(**run["efficiency"]).cells()]) for name, run in runs.items() if run.get("efficiency")
+    ]
+    return table + (_table(["in steady state", *Efficiency.HEADER], costs) if costs else "")
+
+
+def _times(milliseconds: Mapping[str, float | None]) -> list[str]:
+    spent = [milliseconds.get(name) for name in ("median", "p95", "worst")]
+    texts = ["-" if value is None or math.isnan(value) else f"{value:.1f}" for value in spent]
+    return [str(milliseconds.get("count", 0)), *texts]
+
+
+def _plots(results: Sequence[ClipResult], twins: Mapping[str, ClipResult]) -> str:
+    """J&F by clip and by frame, latency; hollow marks are the other run's."""
     from matplotlib.figure import Figure
 
-    parts = list(results[0].j)
-    figure = Figure(figsize=(13, 7.5), layout="constrained")
-    by_clip, by_frame, spread, latency = figure.subplots(2, 2).ravel()
-    by_frame.set(title="by frame, mean over clips", xlabel="frame", ylim=(0, 1.02))
-    spread.set(title="J&F of clips, sorted", xlabel="clip", ylim=(0, 1.02))
-    for part in parts:
-        scores = np.array([result.j_and_f(part) for result in results])
-        if not np.isnan(scores).all():
-            by_clip.plot(scores, "o", ms=3, label=part)
-            spread.plot(np.sort(scores[~np.isnan(scores)]), label=part)
-        by_frame.plot(*_by_frame(results, part), label=part)
-    by_clip.set(title="J&F by clip", xlabel="clip", ylim=(0, 1.02))
-    times = [ms for result in results for ms in result.milliseconds[WARM_UP:]]
+    figure = Figure(figsize=(13, 8.5), layout="constrained")
+    (by_clip, by_frame), (spread, latency) = figure.subplots(2, 2)
+    _plot_clips(by_clip, results, twins)
+    _plot_frames(by_frame, results)
+    for part in results[0].j:
+        known = [value for result in results if not math.isnan(value := result.j_and_f(part))]
+        if known:
+            spread.hist(known, bins=np.linspace(0, 1, 41), alpha=0.5, label=part, color=_colour(part))
+    spread.set(title="J&F, number of clips", xlabel="J&F")
+    times = [ms for result in results for ms in result.milliseconds[WARM_UP:] if not math.isnan(ms)]
     if times:
         latency.hist(times, bins=40, color="#567")
         latency.axvline(float(np.median(times)), color="#b00", label=f"median {np.median(times):.1f} ms")
-    latency.set(title="milliseconds a frame, without a clip's first", xlabel="ms")
+    latency.set(title=f"milliseconds a frame, without the first {WARM_UP} of a clip", xlabel="ms")
     for axis in (by_clip, by_frame, spread, latency):
         axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[0]:
@@ -134,23 +183,58 @@ def _plots(results: Sequence[ClipResult]) -> str:
     return f'<p><img alt="plots" src="{_embedded(written.getvalue(), "png")}"></p>'
 
 
-def _by_frame(results: Sequence[ClipResult], part: str) -> tuple[list[int], list[float]]:
-    """J over frames, or where there is no truth, the IoU with the moved mask before."""
-    kind = "j" if any(not math.isnan(value) for result in results for value in result.j[part]) else "flow_iou"
-    lists = [getattr(result, kind)[part] for result in results]
-    frames, means = [], []
-    for index in range(max(map(len, lists), default=0)):
-        known = [values[index] for values in lists if index < len(values) and not math.isnan(values[index])]
-        if known:
-            frames.append(index)
-            means.append(float(np.mean(known)))
-    return frames, means
+def _plot_clips(axis: Any, results: Sequence[ClipResult], twins: Mapping[str, ClipResult]) -> None:
+    names = [result.clip for result in results]
+    for part in results[0].j:
+        scores = np.array([result.j_and_f(part) for result in results])
+        if not np.isnan(scores).all():
+            axis.plot(scores, "o", ms=4, label=part, color=_colour(part))
+        beside = [twins[name].j_and_f(part) if name in twins and part in twins[name].j else np.nan for name in names]
+        if not np.isnan(beside).all():
+            axis.plot(beside, "o", ms=6, mfc="none", color=_colour(part))
+    axis.set(title="J&F by clip" + (" (hollow: the other run)" if twins else ""), ylim=(0, 1.02))
+    if len(names) <= NAMED_CLIPS:
+        axis.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
+    else:
+        axis.set_xlabel("clip")
 
 
-def _pictures(folder: Path, results: Sequence[ClipResult]) -> str:
-    """Worst clips first: the worst and the best frame of each; outlines white as they should be, coloured as they are."""
-    ordered = sorted(results, key=_rank)[:SHOWN_CLIPS]
-    shown = [_figure(folder, result, kind) for result in ordered for kind in ("worst", "best")]
+def _plot_frames(axis: Any, results: Sequence[ClipResult]) -> None:
+    """A thin line for each clip and a thick one for the mean; without truth, of the IoU with the moved mask before."""
+    kind = "J&F"
+    for part in results[0].j:
+        curves = [_curve(result, part) for result in results]
+        if all(np.isnan(curve).all() for curve in curves):
+            kind, curves = "IoU over flow", [np.array(result.flow_iou[part], float) for result in results]
+        table = np.full((len(curves), max(map(len, curves))), np.nan)
+        for row, curve in zip(table, curves, strict=True):
+            row[: len(curve)] = curve
+        for row in table if len(table) > 1 else ():
+            axis.plot(row, lw=0.5, alpha=0.3, color=_colour(part))
+        frames = np.flatnonzero(~np.isnan(table).all(axis=0))
+        axis.plot(frames, np.nanmean(table[:, frames], axis=0), "o-", ms=2, label=part, color=_colour(part))
+    axis.set(title=f"{kind} by frame: clips and their mean", xlabel="frame", ylim=(0, 1.02))
+
+
+def _curve(result: ClipResult, part: str) -> NDArray[np.float64]:
+    """J&F of each frame."""
+    return (np.array(result.j[part], float) + np.array(result.f[part], float)) / 2
+
+
+def _colour(part: str) -> tuple[float, ...]:
+    return tuple(value / 255 for value in PART_COLORS[part])
+
+
+def _pictures(
+    folder: Path, results: Sequence[ClipResult], other: _Other | None, twins: Mapping[str, ClipResult]
+) -> str:
+    """Worst clips first: the worst and the best frame of each, and the other run's beside them."""
+    shown = []
+    for result in sorted(results, key=_rank)[:SHOWN_CLIPS]:
+        pictures = [_figure(folder, result, kind, "") for kind in KINDS]
+        if other is not None and result.clip in twins:
+            pictures += [_figure(other.folder, twins[result.clip], kind, "other: ") for kind in KINDS]
+        shown.append(f"<div>{''.join(pictures)}</div>" if other is not None else "".join(pictures))
     return (
         "<p>Worst and best frame of each clip, worst clips first; true outlines white, predicted ones coloured (arm blue, "
         "gripper orange, robot green).</p>" + "".join(shown)
@@ -168,23 +252,27 @@ def _rank(result: ClipResult) -> float:
     return float("inf")
 
 
-def _figure(folder: Path, result: ClipResult, kind: str) -> str:
+def _figure(folder: Path, result: ClipResult, kind: str, whose: str) -> str:
     path = folder / "clips" / result.setting / f"{result.clip}-{kind}.jpg"
     if not path.is_file():
         return ""
-    caption = html.escape(f"{result.clip}, {kind} frame; clip {_percent(_rank(result))}")
+    caption = html.escape(f"{whose}{result.clip}, {kind} frame; clip {percent(_rank(result))}")
     picture = f'<img alt="{caption}" src="{_embedded(path.read_bytes(), "jpeg")}">'
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    lines = "".join(f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>" for k, v in facts.items())
-    return f"<h2>Settings and versions</h2><table>{lines}</table>"
+def _facts(facts: Mapping[str, Any], other: _Other | None) -> str:
+    """Settings and versions; of two runs side by side."""
+    runs = [facts, *([other.facts] if other is not None else [])]
+    names = [name for name in facts if name not in ("milliseconds", "efficiency")]
+    lines = [_line([name, *(_told(run.get(name)) for run in runs)]) for name in names]
+    header = ["", *(("this run", "the other") if other is not None else ("this run",))]
+    return "<h2>Settings and versions</h2>" + _table(header, lines).replace("<table>", '<table class="facts">')
+
+
+def _told(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _embedded(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ WARM_UP = 5  # first frames of a clip that do not count for times: memories fill
 @dataclass
 class ClipResult:
     """One clip in one setting. j, f: by part and frame, nan where a frame has no true mask; flow_iou: IoU with the mask of
-    the frame before, moved along; stability: counts by part; video: whether means leave out the first and last frame."""
+    the frame before, moved along; missing: frames without a predicted mask (dropped ones of a recording), and stability:
+    counts, by part; video: whether means leave out the first and last frame."""
 
     clip: str
     setting: str
@@ -33,6 +34,7 @@ class ClipResult:
     flow_iou: dict[str, list[float]] = field(default_factory=dict)
     object_score: dict[str, list[float]] = field(default_factory=dict)
     milliseconds: list[float] = field(default_factory=list)
+    missing: dict[str, int] = field(default_factory=dict)
     stability: dict[str, dict[str, float]] = field(default_factory=dict)
     skipped: int = 0
 
@@ -55,25 +57,28 @@ class ClipResult:
         partial.replace(path)
 
     @classmethod
-    def read(cls, path: Path, key: str) -> ClipResult | None:
-        """The result in a file, if it is of these inputs and settings."""
+    def read(cls, path: Path, key: str | None = None) -> ClipResult | None:
+        """The result in a file, if there is one, and of these inputs and settings (None: of any)."""
         try:
             content = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        if content.get("key") != key:
+        if key is not None and content.get("key") != key:
             return None
-        return cls(**{name: _with_nan(value) for name, value in content.items()})
+        known = {entry.name for entry in fields(cls)}
+        return cls(**{name: _with_nan(value) for name, value in content.items() if name in known})
 
 
 @dataclass(frozen=True)
 class PartSummary:
-    """A part in a setting over all clips, in [0, 1]: means of the clips' means, as the benchmark has it."""
+    """A part in a setting over all clips, in [0, 1]: means of the clips' means, as the benchmark has it. missing: frames
+    without a predicted mask."""
 
     setting: str
     part: str
     clips: int
     frames: int
+    missing: int
     j: float
     f: float
     stability: Mapping[str, float]
@@ -97,6 +102,7 @@ def summarise(results: Sequence[ClipResult], parts: Sequence[str]) -> list[PartS
                     part,
                     len(of_setting),
                     sum(len(result.frames) for result in of_setting),
+                    sum(result.missing.get(part, 0) for result in of_setting),
                     _mean(result.mean("j", part) for result in scored),
                     _mean(result.mean("f", part) for result in scored),
                     {
@@ -113,17 +119,33 @@ def latency(results: Iterable[ClipResult]) -> Latency:
     return Latency.of(ms for result in results for ms in result.milliseconds[WARM_UP:])
 
 
-def summary_table(rows: Sequence[PartSummary]) -> str:
-    """The table that the command prints, in percent; steadiness where there is one."""
-    header = ["setting", "part", "clips", "frames", "J", "F", "J&F", "IoU over flow", "flicker", "area jumps", "dips"]
-    return text_table(header, [[row.setting, row.part, *_cells(row)] for row in rows])
+HEADER = (
+    "setting",
+    "part",
+    "clips",
+    "frames",
+    "no mask",
+    "J",
+    "F",
+    "J&F",
+    "IoU over flow",
+    "flicker",
+    "area jumps",
+    "dips",
+)
 
 
-def _cells(row: PartSummary) -> list[str]:
+def cells(row: PartSummary) -> list[str]:
+    """What HEADER names, in percent; steadiness where there is one."""
     steady = row.stability
-    figures = [_percent(value) for value in (row.j, row.f, row.j_and_f, steady.get("iou", float("nan")))]
+    figures = [percent(value) for value in (row.j, row.f, row.j_and_f, steady.get("iou"))]
     counts = [f"{steady[name]:.0f}" if name in steady else "-" for name in ("flicker", "area_jumps", "score_dips")]
-    return [str(row.clips), str(row.frames), *figures, *counts]
+    return [row.setting, row.part, str(row.clips), str(row.frames), str(row.missing), *figures, *counts]
+
+
+def summary_table(rows: Sequence[PartSummary]) -> str:
+    """The table that the command prints."""
+    return text_table(HEADER, [cells(row) for row in rows])
 
 
 def write_summary(folder: Path, rows: Sequence[PartSummary], facts: Mapping[str, Any]) -> None:
@@ -133,12 +155,13 @@ def write_summary(folder: Path, rows: Sequence[PartSummary], facts: Mapping[str,
     (folder / "scores.json").write_text(json.dumps(_without_nan(content), indent=2) + "\n", "utf-8")
     with open(folder / "scores.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["setting", "part", "clips", "frames", "j", "f", "j_and_f"])
-        writer.writerows([r.setting, r.part, r.clips, r.frames, r.j, r.f, r.j_and_f] for r in rows)
+        writer.writerow(["setting", "part", "clips", "frames", "missing", "j", "f", "j_and_f"])
+        writer.writerows([r.setting, r.part, r.clips, r.frames, r.missing, r.j, r.f, r.j_and_f] for r in rows)
 
 
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+def percent(value: float | None) -> str:
+    """A fraction for tables; a dash where it is not known."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..dataset.clip import Clip, Frame
+from .inputs import clip_stamp
 from .pictures import Extremes
-from .protocol import SETTINGS, Segmenter, score_frame, segment
+from .protocol import SETTINGS, Segmenter, Setting, score_frame, segment
 from .results import ClipResult
-from .sources import PredictedMasks, Source
+from .sources import Source, announced
 from .stability import StabilityMeter
 
 
@@ -30,14 +32,15 @@ class Plan:
     alone. steadiness: also measured, in video."""
 
     source: Source
-    settings: tuple[str, ...] = ("automatic",)
+    settings: tuple[Setting, ...] = (SETTINGS["automatic"],)
     parts: tuple[str, ...] = ("arm", "gripper", "robot")
     video: bool = True
     steadiness: bool = True
 
-    def key(self, setting: str, clip: Clip) -> str:
+    def key(self, setting: Setting, clip: Clip) -> str:
         """Changes where a result would: a result with this key need not be made again."""
-        told = repr((self.source.key, setting, self.parts, self.video, self.steadiness, clip.name, len(clip)))
+        how = (__version__, setting, self.parts, self.video, self.steadiness)
+        told = repr((*how, self.source.key(clip.name), clip_stamp(clip)))
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
@@ -46,13 +49,13 @@ class Job:
     """One clip in one setting; its files go to `<folder>/clips/<setting>/<clip>.json` and `-best.jpg`, `-worst.jpg`."""
 
     plan: Plan
-    setting: str
+    setting: Setting
     clip: Clip
     folder: Path
 
     @property
     def file(self) -> Path:
-        return self.folder / "clips" / self.setting / f"{self.clip.name}.json"
+        return self.folder / "clips" / self.setting.name / f"{self.clip.name}.json"
 
     def done(self) -> ClipResult | None:
         """The result, if there is one of these inputs."""
@@ -131,7 +134,7 @@ def _evaluate(job: Job) -> ClipResult:
 def evaluate_clip(job: Job, make: Callable[[str, Sequence[str]], Segmenter]) -> ClipResult:
     """One clip in one setting, with pictures of its best and its worst frame. Raises ClipError."""
     plan, clip = job.plan, job.clip
-    result = ClipResult(clip.name, job.setting, plan.key(job.setting, clip), plan.video)
+    result = ClipResult(clip.name, job.setting.name, plan.key(job.setting, clip), plan.video)
     for kind in (result.j, result.f, result.flow_iou, result.object_score):
         kind.update({part: [] for part in plan.parts})
     meter = StabilityMeter()
@@ -142,6 +145,7 @@ def evaluate_clip(job: Job, make: Callable[[str, Sequence[str]], Segmenter]) -> 
         flow = meter.add(frame.image, masks, watched.scores) if plan.steadiness and plan.video else {}
         for part in plan.parts:
             j, f = score_frame(frame, masks, part)
+            result.missing[part] = result.missing.get(part, 0) + (part not in masks)
             result.j[part].append(j)
             result.f[part].append(f)
             result.flow_iou[part].append(flow.get(part, float("nan")))
@@ -157,25 +161,18 @@ def _masks(
     job: Job, make: Callable[[str, Sequence[str]], Segmenter]
 ) -> Iterator[tuple[Frame, dict[str, NDArray[np.bool_]], _Watched]]:
     """Frames with their masks: one stream for the clip, or one for each frame."""
-    setting, parts = SETTINGS[job.setting], job.plan.parts
-    for frames in [job.clip] if job.plan.video else ([frame] for frame in job.clip):
+    parts, video = job.plan.parts, job.plan.video
+    for frames in [job.clip] if video else ([frame] for frame in job.clip):
         stream = make(job.clip.name, parts)
         watched = _Watched(stream)
-        for frame, masks in segment(_announced(frames, stream), watched, setting, parts):
+        for frame, masks in segment(announced(frames, stream), watched, job.setting, parts, alone=not video):
             yield frame, masks, watched
-
-
-def _announced(frames: Iterable[Frame], stream: Segmenter) -> Iterator[Frame]:
-    """The frames; masks that were made before are found by the frame's name."""
-    for frame in frames:
-        if isinstance(stream, PredictedMasks):
-            stream.coming = frame.stem
-        yield frame
 
 
 @dataclass
 class _Watched:
-    """A segmenter with an eye on the clock: milliseconds and object scores of the last step."""
+    """A segmenter with an eye on the clock: milliseconds and object scores of the last step. Masks that were made before
+    bring their time with them."""
 
     stream: Segmenter
     milliseconds: float = 0.0
@@ -188,6 +185,7 @@ class _Watched:
     def step(self, rgb: NDArray[np.uint8]) -> Any:
         began = time.perf_counter()
         segmented = self.stream.step(rgb)
-        self.milliseconds = 1e3 * (time.perf_counter() - began)
+        taken = 1e3 * (time.perf_counter() - began)
+        self.milliseconds = getattr(segmented, "milliseconds", taken)
         self.scores = dict(getattr(segmented, "object_score", {}))
         return segmented

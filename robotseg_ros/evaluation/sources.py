@@ -1,19 +1,23 @@
-"""Where masks that are evaluated come from: a model, SAM 2.1, or a folder that any other system has written."""
+"""Where masks that are evaluated come from: a model, SAM 2.1, a folder that any other system has written, a recording."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset.clip import PART_FOLDERS, ClipError
+from ..dataset.clip import PART_FOLDERS, Clip, ClipError, Frame
 from ..dataset.images import read_mask
+from .inputs import stamp
 from .protocol import Segmenter
+from .recorded import MaskStore, recorded_latency, recorded_masks
+
+Make = Callable[[str, Sequence[str]], Segmenter]
+"""Makes a fresh stream for a clip, by its name, and parts."""
 
 
 class Source(Protocol):
@@ -22,12 +26,11 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def key(self) -> str:
-        """Changes where results would."""
+    def key(self, clip: str) -> str:
+        """Changes where results of this clip would."""
 
-    def open(self, device: str) -> Callable[[str, Sequence[str]], Segmenter]:
-        """Loads what it needs; the answer makes a fresh stream for a clip and parts. Raises ValueError."""
+    def open(self, device: str) -> Make:
+        """Loads what it needs. Raises ValueError."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +42,35 @@ class ModelSource:
     adapter: str | None = None
     precision: str = "float32"
 
+    needs_prompt = False
+
     @property
     def name(self) -> str:
         return self.model
 
-    @property
-    def key(self) -> str:
+    def key(self, clip: str) -> str:
         from ..model import model_info
 
         files = [self.checkpoint or model_info(self.model).checkpoint, self.adapter]
-        return f"{self.model} {self.precision} " + " ".join(_stamp(file) for file in files if file)
+        return f"{self.model} {self.precision} {stamp(Path(file) for file in files if file)}"
 
-    def open(self, device: str) -> Callable[[str, Sequence[str]], Segmenter]:
+    def load(self, device: str) -> Any:
+        """The network. Raises ValueError."""
         from ..model import load_model
         from ..runtime import prepare, select_device
+
+        network = load_model(self.model, self.checkpoint, select_device(device), adapter=self.adapter)
+        return prepare(network, self.precision)
+
+    def stream(self, network: Any, parts: Sequence[str]) -> Segmenter:
+        """A fresh stream."""
         from ..streaming import StreamSegmenter
 
-        network = prepare(
-            load_model(self.model, self.checkpoint, select_device(device), adapter=self.adapter), self.precision
-        )
-        area = network.config.fill_hole_area
-        return lambda clip, parts: StreamSegmenter(network, parts=tuple(parts), fill_hole_area=area)
+        return StreamSegmenter(network, parts=tuple(parts), fill_hole_area=network.config.fill_hole_area)
+
+    def open(self, device: str) -> Make:
+        network = self.load(device)
+        return lambda clip, parts: self.stream(network, parts)
 
 
 @dataclass(frozen=True)
@@ -69,22 +80,64 @@ class Sam2Source:
     checkpoint: str
 
     name = "sam2.1_tiny"
+    needs_prompt = True
 
-    @property
-    def key(self) -> str:
-        return f"{self.name} {_stamp(self.checkpoint)}"
+    def key(self, clip: str) -> str:
+        return f"{self.name} {stamp([Path(self.checkpoint)])}"
 
-    def open(self, device: str) -> Callable[[str, Sequence[str]], Segmenter]:
+    def load(self, device: str) -> Any:
+        """The network. Raises ValueError."""
         from ..runtime import select_device
-        from .baseline import Sam2Stream, sam2_tiny
+        from .baseline import sam2_tiny
 
-        network = sam2_tiny(Path(self.checkpoint), select_device(device))
-        return lambda clip, parts: Sam2Stream(network, parts)
+        return sam2_tiny(Path(self.checkpoint), select_device(device))
+
+    def stream(self, network: Any, parts: Sequence[str]) -> Segmenter:
+        """A fresh stream."""
+        from .baseline import Sam2Stream
+
+        return Sam2Stream(network, parts)
+
+    def open(self, device: str) -> Make:
+        network = self.load(device)
+        return lambda clip, parts: self.stream(network, parts)
+
+
+@dataclass
+class MadeBefore:
+    """Masks bool (H, W) of a frame by part, and what making them took, where that is known."""
+
+    masks: dict[str, NDArray[np.bool_]]
+    milliseconds: float = float("nan")
+    object_score: dict[str, float] = field(default_factory=dict)
+
+
+class MadeMasks:
+    """A stream of masks that were made before; `coming` is the frame that `step` is asked for next."""
+
+    coming: Frame
+
+    def prompt(self, *_: Any, **__: Any) -> None:
+        """Masks that were made before cannot be prompted."""
+        raise ClipError("masks that were made before know no prompts; evaluate them in the setting automatic")
+
+    def step(self, rgb: NDArray[np.uint8]) -> MadeBefore:
+        """Its masks. Raises ClipError."""
+        raise NotImplementedError
+
+
+def announced(frames: Clip | Sequence[Frame], stream: Segmenter) -> Iterator[Frame]:
+    """The frames; masks that were made before are told which one comes."""
+    for frame in frames:
+        if isinstance(stream, MadeMasks):
+            stream.coming = frame
+        yield frame
 
 
 @dataclass(frozen=True)
 class PredictionSource:
-    """Masks in `<folder>/<clip>/<part>/<frame>.png` (part: 000, 001, 002 or its name), as `robotseg segment` writes them."""
+    """Masks in `<folder>/<clip>/<part>/<frame>.png` (part: 000, 001, 002 or its name). The output folders of
+    `robotseg segment` and `robotseg label`, which hold such a folder, may be given as well."""
 
     folder: Path
 
@@ -92,49 +145,81 @@ class PredictionSource:
     def name(self) -> str:
         return self.folder.name
 
-    @property
-    def key(self) -> str:
-        return f"predictions {self.folder.resolve()}"
+    def key(self, clip: str) -> str:
+        return f"predictions {stamp([self._of(clip)])}"
 
-    def open(self, device: str) -> Callable[[str, Sequence[str]], Segmenter]:
+    def open(self, device: str) -> Make:
         if not self.folder.is_dir():
             raise ClipError(f"{self.folder}: no such folder of predictions")
-        return lambda clip, parts: PredictedMasks(self.folder / clip, parts)
+        return lambda clip, parts: PredictedMasks(self._of(clip), parts)
+
+    def parts(self, clips: Sequence[str]) -> list[str]:
+        """Parts that there are masks of, in any of the clips."""
+        return [
+            part
+            for part, number in PART_FOLDERS.items()
+            if any((self._of(clip) / name).is_dir() for clip in clips for name in (number, part))
+        ]
+
+    def _of(self, clip: str) -> Path:
+        roots = (self.folder, self.folder / "mask_pred", self.folder / "masks")
+        return next((root / clip for root in roots if (root / clip).is_dir()), self.folder / clip)
 
 
 @dataclass
-class _Read:
-    masks: dict[str, NDArray[np.bool_]]
-
-
-@dataclass
-class PredictedMasks:
-    """A clip's predicted masks; `coming` is the name of the frame that `step` is asked for next."""
+class PredictedMasks(MadeMasks):
+    """A clip's predicted masks."""
 
     folder: Path
     parts: Sequence[str]
-    coming: str = ""
 
-    def step(self, rgb: NDArray[np.uint8]) -> _Read:
-        """The masks of the next frame. Raises ClipError for one that is missing or of another size."""
+    def step(self, rgb: NDArray[np.uint8]) -> MadeBefore:
+        """Raises ClipError for a mask that is missing or of another size."""
         masks = {part: read_mask(self._file(part)) for part in self.parts}
         for part, mask in masks.items():
             if mask.shape != rgb.shape[:2]:
                 size, image = (f"{shape[1]}x{shape[0]}" for shape in (mask.shape, rgb.shape))
                 raise ClipError(f"{self._file(part)}: the mask is {size}, its image {image}")
-        return _Read(masks)
-
-    def prompt(self, *_: Any, **__: Any) -> None:
-        """Masks that were made before cannot be prompted."""
-        raise ClipError(f"{self.folder}: masks from a folder know no prompts; evaluate them in the setting automatic")
+        return MadeBefore(masks)
 
     def _file(self, part: str) -> Path:
-        places = [self.folder / folder / f"{self.coming}.png" for folder in (PART_FOLDERS[part], part)]
+        places = [self.folder / folder / f"{self.coming.stem}.png" for folder in (PART_FOLDERS[part], part)]
         return next((path for path in places if path.is_file()), places[0])
 
 
-def _stamp(file: str | Path) -> str:
-    """A file's path, size and time of change."""
-    path = Path(file).expanduser()
-    facts = os.stat(path) if path.exists() else None
-    return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}" if facts else f"{path} missing"
+@dataclass(frozen=True)
+class RecordedSource:
+    """What a node put out: masks in a bag by the stamp of their image; a frame without one was dropped. topics: (part,
+    topic)."""
+
+    bag: Path
+    topics: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        return self.bag.name
+
+    def key(self, clip: str) -> str:
+        return f"recorded {self.topics} {stamp([self.bag])}"
+
+    def open(self, device: str) -> Make:
+        store, latency = recorded_masks(self.bag, dict(self.topics)), recorded_latency(self.bag)
+        return lambda clip, parts: RecordedMasks(store, latency)
+
+
+@dataclass
+class RecordedMasks(MadeMasks):
+    """Recorded masks, and the node's own word about the time from image to masks."""
+
+    store: MaskStore
+    latency: Mapping[int, float]
+
+    def step(self, rgb: NDArray[np.uint8]) -> MadeBefore:
+        """Nothing for a frame that was dropped. Raises ClipError for a mask of another size."""
+        masks = dict(self.store.get(self.coming.stamp_ns, {}))
+        for part, mask in masks.items():
+            if mask.shape != rgb.shape[:2]:
+                raise ClipError(
+                    f"the recorded mask of {part} at {self.coming.stamp_ns} is {mask.shape}, its image {rgb.shape}"
+                )
+        return MadeBefore(masks, self.latency.get(self.coming.stamp_ns, float("nan")))

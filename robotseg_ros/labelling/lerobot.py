@@ -1,15 +1,15 @@
 """Masks as video streams of a LeRobot dataset (v3 layout), beside the camera that they belong to.
 
 A camera `observation.images.front` gets `observation.images.front_robot_mask`: videos of the same names, frames and times,
-white on black, and the columns of meta/episodes that say where each episode lies in them. Policy training loads it as one
-more camera.
+white on black, the columns of meta/episodes that say where each episode lies in them, and the statistics in meta/stats.json
+that training normalises with. Policy training loads it as one more camera.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,40 @@ class LeRobotDataset:
             partial = path.with_suffix(".partial")
             parquet.write_table(table, partial)
             os.replace(partial, path)
+        self._write_statistics(key, self.starts(camera))
         feature = json.loads(json.dumps(self.info["features"][camera]))
         feature.setdefault("info", {})["video.codec"] = "h264" if mp4_codec() == "avc1" else "mpeg4"
         self.info["features"][key] = feature
-        partial = self.root / "meta" / "info.json.partial"
-        partial.write_text(json.dumps(self.info, indent=4), "utf-8")
-        os.replace(partial, self.root / "meta" / "info.json")
+        self._write_meta("info.json", self.info)
+
+    def _write_statistics(self, key: str, videos: Iterable[tuple[int, int]]) -> None:
+        """Training looks up the statistics of every camera, and fails without."""
+        path = self.root / "meta" / "stats.json"
+        known: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        known[key] = statistics(self.video(key, *place) for place in videos)
+        self._write_meta("stats.json", known)
+
+    def _write_meta(self, name: str, content: dict[str, Any]) -> None:
+        partial = self.root / "meta" / f"{name}.partial"
+        partial.write_text(json.dumps(content, indent=4), "utf-8")
+        os.replace(partial, self.root / "meta" / name)
+
+
+def statistics(videos: Iterable[Path]) -> dict[str, Any]:
+    """Of all pixels, as LeRobot has them: min, max, mean and std of each channel in 0..1, (3, 1, 1); the count of frames."""
+    count, total, squares = 0, np.zeros(3), np.zeros(3)
+    low, high = np.ones(3), np.zeros(3)
+    for video in videos:
+        for frame in VideoClip(video):
+            pixels = frame.image.reshape(-1, 3) / 255.0
+            count += 1
+            total += pixels.mean(axis=0)
+            squares += (pixels**2).mean(axis=0)
+            low, high = np.minimum(low, pixels.min(axis=0)), np.maximum(high, pixels.max(axis=0))
+    mean = total / max(1, count)
+    std = np.sqrt(np.maximum(0.0, squares / max(1, count) - mean**2))
+    figures = {"min": low, "max": high, "mean": mean, "std": std}
+    return {name: values.reshape(3, 1, 1).tolist() for name, values in figures.items()} | {"count": [count]}
 
 
 def add_masks(

@@ -68,12 +68,27 @@ def test_what_was_done_is_not_done_again(dataset, predictions, tmp_path):
     plan, out = Plan(PredictionSource(predictions), parts=PARTS), tmp_path / "out"
     first = evaluated(plan, dataset, out)
     (out / "clips/automatic/two.json").write_text("cut sho")
-    for path in predictions.glob("one/*/*.png"):
-        path.unlink()  # one is not looked at again, two is
+    before = (out / "clips/automatic/one.json").stat().st_mtime_ns
     again = evaluated(plan, dataset, out)
     assert [result.j for result in again] == [result.j for result in first]
+    assert (out / "clips/automatic/one.json").stat().st_mtime_ns == before
+
+
+def test_changed_masks_or_clips_are_evaluated_anew(moving_arm, dataset, predictions, tmp_path):
+    plan, out = Plan(PredictionSource(predictions), parts=PARTS), tmp_path / "out"
+    first = evaluated(plan, dataset, out)
+    moving_arm.predict(predictions, shift=0)
+    assert [result.mean("j", "arm") for result in evaluated(plan, dataset, out)] == [1.0, 1.0]
+    elsewhere = moving_arm.write(tmp_path / "other", frames=5)
+    for path in elsewhere.glob("mask_gt/one/000/*.png"):
+        moving_arm.save(path, np.zeros((48, 64), np.uint8))
+    assert evaluated(plan, elsewhere, out)[0].mean("j", "arm") == 0.0 < first[0].mean("j", "arm")
+
+
+def test_a_missing_prediction_is_named(dataset, predictions, tmp_path):
+    (predictions / "one/000/00000.png").unlink()
     with pytest.raises(ClipError, match="one/000/00000.png"):
-        evaluated(Plan(PredictionSource(predictions), parts=("arm",)), dataset, out)
+        evaluated(Plan(PredictionSource(predictions), parts=("arm",)), dataset, tmp_path / "out")
 
 
 def test_processes_give_the_same(dataset, predictions, tmp_path):

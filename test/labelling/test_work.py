@@ -89,7 +89,6 @@ def ray_workers():
     return found
 
 
-@pytest.mark.slow
 def test_a_worker_killed_midway_costs_nothing(moving_arm, tmp_path):
     """Two workers, eight clips, one worker killed as soon as the first clip is there: nothing lost, nothing twice."""
     pytest.importorskip("ray", reason="ray is not installed: an optional dependency")
@@ -147,6 +146,7 @@ def lerobot_dataset(root, moving_arm):
         },
     }
     (root / "meta" / "info.json").write_text(json.dumps(info))
+    (root / "meta" / "stats.json").write_text(json.dumps({"action": {"mean": [0.5, 0.5]}}))
     return root
 
 
@@ -168,6 +168,12 @@ def test_mask_streams_lie_beside_their_camera(moving_arm, tmp_path, capsys):
     assert table[f"videos/{key}/from_timestamp"].to_pylist() == [0.0, 0.3]
     info = json.loads((root / "meta" / "info.json").read_text())
     assert info["features"][key]["shape"] == [48, 64, 3] and info["features"]["action"]["shape"] == [2]
+    pixels = np.stack(frames) / 255
+    found = json.loads((root / "meta" / "stats.json").read_text())
+    assert found["action"] == {"mean": [0.5, 0.5]} and found[key]["count"] == [5]
+    for name in ("min", "max", "mean", "std"):
+        expected = getattr(pixels, name)(axis=(0, 1, 2)).reshape(3, 1, 1)
+        np.testing.assert_allclose(found[key][name], expected, atol=1e-6)
     before = video.stat().st_mtime_ns
     assert main(command) == 0 and video.stat().st_mtime_ns == before
     assert parquet.read_table(root / "meta" / "episodes").num_columns == table.num_columns
