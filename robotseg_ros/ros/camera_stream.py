@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..imaging import ImageError, Rgb
 from ..msg import SegmentationStatus
 from ..streaming import Segmentation
 from ..streaming.prompts import frame_prompt
-from .compatibility import reliability_name
+from .compatibility import incompatibility, reliability_name
 from .continuity import Continuity
 from .conversions import describe, nanoseconds, rgb_of
 from .depth_cue import CameraDepthCue
@@ -113,6 +114,14 @@ class CameraStream:
     def reliability(self) -> str:
         """What the subscription asks of publishers: RELIABLE (also after a QoS override) or BEST_EFFORT."""
         return reliability_name(self._subscription) if self._subscription is not None else "nothing"
+
+    def mismatch(self, publisher: TopicEndpointInfo) -> str:
+        """Why a publisher's messages cannot reach this camera's subscription; empty where they can."""
+        if publisher.topic_type != self.kind:
+            return f"this node takes {self.kind}"
+        if self._subscription is None:
+            return ""
+        return incompatibility(publisher.qos_profile, self._subscription.qos_profile)
 
     @property
     def is_open(self) -> bool:

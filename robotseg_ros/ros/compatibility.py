@@ -28,7 +28,7 @@ def policy_name(event: Any) -> str:
 def incompatibility(offered: QoSProfile, asked: QoSProfile) -> str:
     """Why a publisher's messages cannot reach a subscription, empty where they can or where it cannot be told."""
     verdict, reason = qos_check_compatible(offered, asked)
-    return str(reason).removeprefix("ERROR: ").strip() if verdict == QoSCompatibility.ERROR else ""
+    return str(reason).removeprefix("ERROR: ").strip(" ;") if verdict == QoSCompatibility.ERROR else ""
 
 
 def steady_clock() -> Clock:

@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from .camera_stream import CameraStream
 from .compatibility import reliability_name
+from .endpoints import advertise
 from .loaded_model import LoadedModel
+from .parameters import Settings
 from .pipeline import Pipeline
 from .throttled_log import ThrottledLog
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 REPEAT_S = 30.0
+FILTER_PATIENCE_S = 3.0  # without depth or points that somebody waits for, where silence is never an error
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a camera gets into WARN or ERROR, as its user has set it."""
+
+    silence: float
+    latency: float
+    rate: float
+    object_score: float
+
+    @classmethod
+    def of(cls, settings: Settings, level: str) -> Limits:
+        """Of a level, `warn` or `error`."""
+        return cls(*(getattr(settings, f"diagnostics_{level}_{field.name}") for field in fields(cls)))
+
+    def exceeded_by(self, stream: CameraStream, rate_out: float) -> list[str]:
+        """What a camera that gives images is beyond, in words."""
+        (_, latency), scores = stream.statistics.latencies(), stream.object_scores
+        problems = []
+        if rate_out < self.rate:
+            problems.append(f"{rate_out:.1f} masks per second, fewer than {self.rate:g}")
+        if 0 < self.latency < latency:
+            problems.append(f"latency {latency:.0f} ms, more than {self.latency:g}")
+        if scores and max(scores.values()) < self.object_score:
+            best = max(scores, key=scores.__getitem__)
+            problems.append(f"object score {scores[best]:.1f} ({best}), lower than {self.object_score:g}")
+        return problems
 
 
 class Diagnostics:
@@ -23,7 +55,7 @@ class Diagnostics:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._publisher = advertise(node, DiagnosticArray, "/diagnostics")
         self._log = ThrottledLog(node.get_logger(), period=REPEAT_S)
         self._bad: dict[str, int] = {}  # images that could not be segmented up to the last report, by camera
         self.failure = ""  # why the last transition failed
@@ -78,49 +110,43 @@ class Diagnostics:
             return OK, "inactive"
         if stream.paused:
             return OK, "paused"
-        if stream.statistics.silence() > stream.settings.diagnostics_silence:
-            message = self._silence(stream)
-            self._log.warning(message)
-            return ERROR, message
-        bad = stream.statistics.counts.rejected + stream.statistics.counts.failed
+        bad, problems = self._losses(stream, rate_out)
+        for level, limits in ((ERROR, Limits.of(stream.settings, "error")), (WARN, Limits.of(stream.settings, "warn"))):
+            if 0 < limits.silence < stream.statistics.silence():
+                return level, self._silence(stream, level)
+            if beyond := limits.exceeded_by(stream, rate_out):
+                return max(bad, level), "; ".join([*beyond, *problems])
+        return bad, "; ".join(problems) or f"{rate_out:.1f} masks per second"
+
+    def _losses(self, stream: CameraStream, rate_out: float) -> tuple[bytes, list[str]]:
+        """What has come since the last report and could not be used, and how bad that is."""
+        counts = stream.statistics.counts
+        bad = counts.rejected + counts.failed
         new, self._bad[stream.name] = bad - self._bad.get(stream.name, 0), bad
+        patience = stream.settings.diagnostics_error_silence or FILTER_PATIENCE_S
+        problems = [text for topic in stream.self_filter.topics if (text := topic.trouble(patience))]
         if new <= 0:  # or counted from zero since
-            return self._measured(stream, rate_out)
-        level = WARN if rate_out else ERROR
-        return (
-            level,
-            f"{stream.topic}: {new} images could not be segmented since the last report; see the log",
-        )
+            return (WARN if problems else OK), problems
+        lost = f"{stream.topic}: {new} images could not be segmented since the last report; see the log"
+        return (WARN if rate_out else ERROR), [lost, *problems]
 
-    @staticmethod
-    def _measured(stream: CameraStream, rate_out: float) -> tuple[bytes, str]:
-        """WARN where a camera that works is beyond a limit that its user has set."""
-        settings, (_, latency) = stream.settings, stream.statistics.latencies()
-        problems = []
-        if rate_out < settings.diagnostics_rate:
-            problems.append(f"{rate_out:.1f} masks per second, fewer than {settings.diagnostics_rate:g}")
-        if 0 < settings.diagnostics_latency < latency:
-            problems.append(f"latency {latency:.0f} ms, more than {settings.diagnostics_latency:g}")
-        scores = stream.object_scores
-        if scores and max(scores.values()) < settings.diagnostics_object_score:
-            best = max(scores, key=scores.__getitem__)
-            problems.append(
-                f"object score {scores[best]:.1f} ({best}), lower than {settings.diagnostics_object_score:g}"
-            )
-        return (WARN, "; ".join(problems)) if problems else (OK, f"{rate_out:.1f} masks per second")
-
-    def _silence(self, stream: CameraStream) -> str:
+    def _silence(self, stream: CameraStream, level: bytes) -> str:
         """Who publishes on the topic of a camera that says nothing."""
         publishers = self._node.get_publishers_info_by_topic(stream.topic)
         number = f"{len(publishers)} publisher{'' if len(publishers) == 1 else 's'}"
         text = f"no image for {stream.statistics.silence():.0f} s: {stream.topic} has {number}"
         if not publishers:
-            return f"{text}; check the topic's name, the transport parameter and ROS_DOMAIN_ID"
-        offers = ", ".join(f"{info.node_name} ({info.topic_type}, {reliability_name(info)})" for info in publishers)
-        return (
-            f"{text}: {offers}; this node takes {stream.kind} {stream.reliability}; "
-            "large best-effort images need config/fastdds.xml at the sender too"
-        )
+            text += "; check the topic's name, the transport parameter and ROS_DOMAIN_ID"
+        mismatches = [stream.mismatch(publisher) for publisher in publishers]
+        for publisher, mismatch in zip(publishers, mismatches, strict=True):
+            text += f", reliability {reliability_name(publisher)} ({publisher.node_name}, {publisher.topic_type})"
+            text += f", which cannot match: {mismatch}" if mismatch else ""
+        if not all(mismatches):
+            text += f"; this node asks {stream.reliability}"
+            text += "; large best-effort images need config/fastdds.xml at the sender too"
+        if level == ERROR:
+            self._log.warning(text)
+        return text
 
     def _status(self, name: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
         node = self._node.get_fully_qualified_name().lstrip("/")

@@ -49,10 +49,14 @@ class Settings:
     filter_tolerance: float
     filter_buffer: int
     filter_rectified: bool
-    diagnostics_silence: float
-    diagnostics_latency: float
-    diagnostics_rate: float
-    diagnostics_object_score: float
+    diagnostics_warn_silence: float
+    diagnostics_warn_latency: float
+    diagnostics_warn_rate: float
+    diagnostics_warn_object_score: float
+    diagnostics_error_silence: float
+    diagnostics_error_latency: float
+    diagnostics_error_rate: float
+    diagnostics_error_object_score: float
     autostart: bool
     of_cameras: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 

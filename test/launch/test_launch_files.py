@@ -82,7 +82,7 @@ def test_what_a_thin_launch_file_passes_on_is_taken(path: Path) -> None:
 
 
 @pytest.mark.ros
-def test_the_mobile_manipulators_parameters_are_accepted() -> None:
+def test_the_mobile_manipulators_parameters_are_accepted(flat_parameters: Any) -> None:
     from robotseg_ros.ros.parameter_file import description
 
     given = passed_on(LAUNCH_FOLDER / "mobile_manipulator.launch.xml")
@@ -90,9 +90,8 @@ def test_the_mobile_manipulators_parameters_are_accepted() -> None:
     arguments = {argument.name: argument.default for argument in launching.NODE_ARGUMENTS}
     cameras = tuple(launching.node_parameters(arguments | given)["cameras"])
     specs = description().of(cameras)
-    for group, values in content.items():
-        for name, value in values.items():
-            specs[f"{group}.{name}"].read(value)
+    for name, value in flat_parameters(content).items():
+        specs[name].read(value)
     assert set(cameras) <= set(content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,13 +132,12 @@ def test_every_parameter_that_is_passed_is_one_that_the_node_declares_and_accept
 
 
 @pytest.mark.ros
-def test_the_example_parameter_file_has_all_parameters_with_their_defaults() -> None:
+def test_the_example_parameter_file_has_all_parameters_with_their_defaults(flat_parameters: Any) -> None:
     from robotseg_ros.ros.parameter_file import description
 
     content = yaml.safe_load((config_dir() / "robotseg.yaml").read_text())["/**"]["ros__parameters"]
-    groups = [name for name, value in content.items() if isinstance(value, dict)]
-    content |= {f"{group}.{name}": value for group in groups for name, value in content.pop(group).items()}
-    assert {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()} == {
+    given = flat_parameters(content)
+    assert {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} == {
         name: spec.default for name, spec in description().of(()).items()
     }
 

@@ -74,21 +74,24 @@ def test_limits_of_the_diagnostics_are_the_users(probe):
             (s for array in reversed(arrays) for s in array.status if s.name.endswith("robotseg: camera")), None
         )
 
-    def warned(text):
+    def warned(text, level=DiagnosticStatus.WARN):
         probe.publish(probe.image(), "image")
         probe.spin(0.1)
         status = camera()
-        return status is not None and status.level == DiagnosticStatus.WARN and text in status.message
+        return status is not None and status.level == level and text in status.message
 
-    assert probe.set_parameter("diagnostics.rate", 900.0).successful
+    assert probe.set_parameter("diagnostics.warn.rate", 900.0).successful
     probe.wait(lambda: warned("fewer than 900"), "a warning of the rate")
-    assert probe.set_parameter("diagnostics.rate", 0.0).successful
-    assert probe.set_parameter("diagnostics.latency", 0.001).successful
+    assert probe.set_parameter("diagnostics.warn.rate", 0.0).successful
+    assert probe.set_parameter("diagnostics.warn.latency", 0.001).successful
     probe.wait(lambda: warned("more than 0.001"), "a warning of the latency")
-    assert probe.set_parameter("diagnostics.latency", 0.0).successful
-    assert probe.set_parameter("diagnostics.object_score", 29.9).successful
+    assert probe.set_parameter("diagnostics.warn.latency", 0.0).successful
+    assert probe.set_parameter("diagnostics.warn.object_score", 29.9).successful
     probe.wait(lambda: warned("lower than 29.9"), "a warning of the object score")
-    assert probe.set_parameter("diagnostics.object_score", -30.0).successful
+    assert probe.set_parameter("diagnostics.error.rate", 999.0).successful
+    probe.wait(lambda: warned("fewer than 999", DiagnosticStatus.ERROR), "an error of the rate")
+    assert probe.set_parameter("diagnostics.error.rate", 0.0).successful
+    assert probe.set_parameter("diagnostics.warn.object_score", -30.0).successful
     values = {item.key: item.value for item in camera().values}
     assert {"lost", "dropped", "latency_p95_ms", "resets", "last_image_age_s"} <= set(values)
     model = next(

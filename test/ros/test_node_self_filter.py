@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -169,6 +171,35 @@ def test_depth_without_a_mask_of_its_time_is_not_published_and_counted(probe):
     probe.answer(image)
     probe.wait(lambda: int(counts(probe)["depth_unmatched"]) == before + 1, "the count")
     assert probe.find("depth/filtered", message.header) is None
+
+
+def told(probe, text):
+    """Publishes images until the camera's diagnostics say it as a warning."""
+
+    def said():
+        probe.publish(probe.image(height=SIZE[0], width=SIZE[1]))
+        probe.spin(0.2)
+        statuses = [s for array in probe.received["/diagnostics"][-1:] for s in array.status]
+        return any(s.name.endswith(": camera") and s.level == b"\x01" and re.search(text, s.message) for s in statuses)
+
+    probe.wait(said, text)
+
+
+def test_the_diagnostics_say_why_somebody_who_listens_gets_no_depth(probe):
+    probe.listen("/diagnostics")
+    topic = probe._publishers.pop("depth")
+    probe.node.destroy_publisher(topic)
+    told(probe, r"/filter/depth: nothing for \d+ s; publishers: 0")
+
+    def late():
+        image = probe.image(height=SIZE[0], width=SIZE[1])
+        probe.publish(depth(probe, image, shift_ms=-50), "depth")
+        probe.answer(image)
+        statuses = [s for array in probe.received["/diagnostics"][-1:] for s in array.status]
+        text = r"/filter/depth: \d+ messages have found no mask of their time: .*, filter.tolerance is 20 ms"
+        return any(re.search(text, s.message) for s in statuses)
+
+    probe.wait(late, "the distance to the nearest mask")
 
 
 def test_depth_without_pixels_is_refused_and_the_next_filtered(probe, node):

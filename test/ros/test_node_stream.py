@@ -410,7 +410,9 @@ def test_diagnostics_tell_of_model_and_camera(probe):
 
 def test_a_silent_camera_is_reported_with_who_publishes(probe, node):
     found = probe.wait(
-        lambda: node.said(r"no image for \d+ s: /stream/image has 1 publisher: probe .*RELIABLE.*BEST_EFFORT"),
+        lambda: node.said(
+            r"no image for \d+ s: /stream/image has 1 publisher, reliability RELIABLE \(probe, .*BEST_EFFORT"
+        ),
         "the report",
         timeout=15,
     )

@@ -15,7 +15,10 @@ IMAGE = "front/image/compressed"
 
 @pytest.fixture(scope="module")
 def nodes(start_robotseg):
-    reliable = {"qos_overrides./left/front/image/compressed.subscription.reliability": "reliable"}
+    reliable = {
+        "qos_overrides./left/front/image/compressed.subscription.reliability": "reliable",
+        "qos_overrides./diagnostics.publisher.depth": 3,
+    }
     compressed = start_robotseg(
         "/left", {"cameras": ["front"], "transport": "compressed", "parts": ["robot"], **reliable}
     )
@@ -95,6 +98,14 @@ def test_qos_is_overridden_the_standard_way(nodes):
     assert "does not exist" not in nodes["left"].log
 
 
+def test_the_qos_of_the_diagnostics_is_overridden_too(probes):
+    from rcl_interfaces.srv import GetParameters
+
+    name = "qos_overrides./diagnostics.publisher.depth"
+    answer = probes["left"].call("robotseg/get_parameters", GetParameters.Request(names=[name]), GetParameters)
+    assert [value.integer_value for value in answer.values] == [3]
+
+
 def test_a_publisher_whose_qos_does_not_fit_is_reported_and_harms_nobody(probes, nodes):
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import CompressedImage
@@ -109,6 +120,35 @@ def test_a_publisher_whose_qos_does_not_fit_is_reported_and_harms_nobody(probes,
         "the report",
     )
     assert probe.answer(compressed(probe), "front/status", IMAGE)
+    probe.node.destroy_publisher(unfit)
+
+
+def test_the_diagnostics_name_publishers_that_cannot_match(probes, make_probe):
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CompressedImage, Image
+
+    probe = probes["left"]
+    probe.listen("/diagnostics")
+    text = r"no image for \d+ s: /left/front/image/compressed has 2 publishers, .*"
+    other = make_probe("/left")  # a process has one type for a topic
+    probe.node.destroy_publisher(probe._publishers.pop(IMAGE))
+    unfit = probe.node.create_publisher(CompressedImage, IMAGE, qos_profile_sensor_data)
+    other.node.create_publisher(Image, IMAGE, 5)
+
+    def told():
+        statuses = [s for array in probe.received["/diagnostics"][-1:] for s in array.status]
+        return next((s for s in statuses if s.name == "left/robotseg: front" and re.search(text, s.message)), None)
+
+    status = probe.wait(told, "the diagnostics of a camera with two unfit publishers")
+    best_effort = (
+        r"reliability BEST_EFFORT \(probe, sensor_msgs/msg/CompressedImage\), which cannot match: Best effort publisher"
+    )
+    assert status.level == b"\x02"
+    assert re.search(best_effort, status.message)
+    assert (
+        "sensor_msgs/msg/Image), which cannot match: this node takes sensor_msgs/msg/CompressedImage" in status.message
+    )
+    assert "fastdds" not in status.message
     probe.node.destroy_publisher(unfit)
 
 
