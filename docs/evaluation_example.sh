@@ -19,8 +19,8 @@ from PIL import Image
 
 out, doc = Path(sys.argv[1]), Path("docs/evaluation.md")
 shot = Image.open(out / "report.png").convert("RGB")
-shot.crop((0, 0, 1200, 1550)).resize((900, 1162)).save("docs/images/report_summary.jpg", quality=80)
-shot.crop((0, 1400, 1200, 2300)).resize((900, 675)).save("docs/images/report_frames.jpg", quality=80)
+shot.crop((0, 0, 1200, 1515)).resize((900, 1136)).save("docs/images/report_summary.jpg", quality=80)
+shot.crop((0, 1515, 1200, 2300)).resize((900, 589)).save("docs/images/report_frames.jpg", quality=80)
 table = "\n".join(line for line in (out / "table.txt").read_text().splitlines() if not line.endswith("report.html"))
 text = doc.read_text()
 doc.write_text(re.sub(r"(?s)(<!-- example -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}```\n{table}\n```\n{m[2]}", text))
