@@ -6,6 +6,7 @@ they wait for each other once a step, not once an operation.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,4 +70,11 @@ def join_peers(device: str) -> Peers:
     if not dist.is_initialized():
         # What is agreed on is on the CPU, gradients are where the network is.
         dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl")
+        atexit.register(_leave)
     return Peers(dist.get_rank(), size)
+
+
+def _leave() -> None:
+    """Ends the group while Python still runs: its threads, left to the end of the process, abort it now and then."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

