@@ -10,7 +10,8 @@ and publishes what the policy answers. Beside a running robotseg node:
 
 `policy` names a TorchScript file: it gets the image, float32 (1, 3, side, side) in [0, 1], and the mask, float32
 (1, 1, side, side), and gives six numbers: linear and angular velocity. Without one, `Reach` is used, which is no
-learned policy but a few lines of visual servoing: it moves the masked part towards what has the target's colour.
+learned policy but a few lines of visual servoing (robotseg_ros/visual_servoing.py): it moves the masked part towards
+what has the target's colour.
 With `mode:=masked_out` it cannot mistake the robot's own paint for the target.
 """
 
@@ -33,32 +34,11 @@ from robotseg_ros.imaging import ImageError
 from robotseg_ros.ros.conversions import nanoseconds, rgb_image, rgb_of
 from robotseg_ros.ros.stamp_matching import StampMatcher
 from robotseg_ros.ros.throttled_log import ThrottledLog
+from robotseg_ros.visual_servoing import Reach
 
 Policy = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.float64]]
 WAITING = 30  # images that wait for their mask, which comes a latency later
 SILENCE_S = 2.0
-
-
-class Reach:
-    """Visual servoing without calibration: velocity from the masked part's centre to the target's, in the image plane.
-
-    Gives (6,): x to the right and y down, in `gain` per image width; nothing where part or target is not to be seen.
-    """
-
-    def __init__(self, target: NDArray[np.uint8], gain: float = 0.5, least_pixels: int = 12) -> None:
-        self.target, self.gain, self.least_pixels = target.astype(np.float64), gain, least_pixels
-
-    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        # Colours are compared without their brightness, so that light and shadow on the target do not matter.
-        colours = image.astype(np.float64) + 1e-6
-        likeness = (colours @ self.target) / (np.linalg.norm(colours, axis=-1) * np.linalg.norm(self.target))
-        bright = image.max(-1) > 0.3 * self.target.max()
-        action = np.zeros(6)
-        there, here = (likeness > 0.985) & bright, mask
-        if there.sum() >= self.least_pixels and here.sum() >= self.least_pixels:
-            offset = np.argwhere(there).mean(0) - np.argwhere(here).mean(0)
-            action[:2] = self.gain * offset[::-1] / image.shape[1]
-        return action
 
 
 class TorchPolicy:

@@ -1,6 +1,6 @@
 """What a policy is shown of the robot: all of it, nothing, nothing else, or the robot before another background.
 
-Used at run time (examples/policy_mask_conditioning.py) and to make training images (experiments/closed_loop.py).
+Used at run time (examples/policy_mask_conditioning.py) and by the experiment `closed-loop` (experiments/reaching.py).
 """
 
 from __future__ import annotations

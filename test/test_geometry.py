@@ -15,6 +15,7 @@ from robotseg_ros.geometry import (
     blank,
     coordinates,
     fitted,
+    fitted_depth,
     grown,
     moved,
     without,
@@ -57,6 +58,17 @@ def test_a_mask_fits_depth_of_the_same_proportions_only():
     assert half.sum() == pytest.approx(square().sum() / 4, rel=0.1)
     with pytest.raises(GeometryError, match="depth is 100 x 60, the image 100 x 80: depth must be aligned"):
         fitted(square(), (60, 100))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_depth_fits_an_image_of_the_same_proportions_only_and_no_depths_are_mixed(dtype):
+    depth = np.where(square(), 700, 2000).astype(dtype)
+    assert fitted_depth(depth, SHAPE) is depth
+    half, double = fitted_depth(depth, (40, 50)), fitted_depth(depth, (160, 200))
+    assert half.shape == (40, 50) and half.dtype == dtype and set(np.unique(half)) == {700, 2000}
+    np.testing.assert_array_equal(double, np.kron(depth, np.ones((2, 2), dtype)))
+    with pytest.raises(GeometryError, match="depth is 100 x 80, the image 100 x 60: depth must be aligned"):
+        fitted_depth(depth, (60, 100))
 
 
 LENSES = {

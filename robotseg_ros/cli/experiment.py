@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which experiment, on what, with which network."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="experiments to run; none: list them")
     parser.add_argument("--clips", type=Path, default=Path(".data/clips"), help="folder of the splits (%(default)s)")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips of a split")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many clips of a split, or episodes")
+    parser.add_argument("--processes", type=int, default=1, help="of closed-loop (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/experiments"), help="default: %(default)s")
     parser.add_argument("--model", default="robotseg_nano", help="default: %(default)s")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights instead of those the model names")
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         network = load_model(args.model, args.checkpoint, select_device(args.device))
         runs = ShortRuns(args.config, args.start or Path(), args.steps, args.seeds, args.output / "runs")
-        context = Context(network, args.clips, args.limit, runs)
+        context = Context(network, args.clips, args.limit, runs, args.output, args.processes)
         for name in args.names:
             outcome = EXPERIMENTS[name](context)
             files = write(outcome, args.output / name)

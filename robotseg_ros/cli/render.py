@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--embodiments", nargs="+", metavar="NAME", help="only these of the split")
     parser.add_argument(
-        "--depth", action="store_true", help="also OUT/depth: what a stereo camera sees, PNGs of 16 bits in millimetres"
+        "--depth",
+        action="store_true",
+        help="also depth, PNGs of 16 bits in millimetres: OUT/depth as a stereo camera sees it, OUT/depth_true as it is",
     )
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the split's first N seeds")
     parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..dataset.clip import Frame
 from ..evaluation.protocol import SETTINGS, Segmenter
 from ..model import RobotSeg
-from . import variants
+from . import depth, variants
 from .measure import Measured, NamedClip, measure, plain_stream, read_clips
 from .report import Outcome, part_rows, seed_rows
 from .streams import WrongFirstMask, covered, to_and_fro
@@ -22,12 +22,15 @@ LONG, COVERED_FROM, COVERED_FOR = 60, 15, 15
 
 @dataclass(frozen=True)
 class Context:
-    """What an experiment works with. clips: the folder of rendered splits (`seen`, `val`, `heldout`, `hard`)."""
+    """What an experiment works with. clips: the folder of rendered splits (`seen`, `val`, `heldout`, `hard`); output: where
+    each experiment has a folder."""
 
     network: RobotSeg
     clips: Path
     limit: int | None
     runs: ShortRuns
+    output: Path = Path("out/experiments")
+    processes: int = 1
 
     def split(self, name: str) -> list[NamedClip]:
         """Clips of a split. Raises ValueError where it was not rendered."""
@@ -117,6 +120,27 @@ def drift(context: Context) -> Outcome:
     return _titled(outcome, f"Drift over {LONG} frames with and without the cycle loss")
 
 
+def depth_cue(context: Context) -> Outcome:
+    """What refining masks by aligned depth gains and costs: fixed and moving cameras, a stereo camera's depth and true."""
+    clips = depth.read_depth_clips(context.clips / "depth", context.limit)
+    groups = depth.masked_groups(context.network, clips, LONG)
+    return depth.outcome({label: depth.measured_group(group) for label, group in groups.items()})
+
+
+def closed_loop(context: Context) -> Outcome:
+    """Whether a robot reaches a ball with true masks, predicted masks and none: episodes in rendered worlds."""
+    from ..dataset.rendering.assets import MissingAssets
+    from . import closed_loop as loop
+
+    folder = context.output / "closed-loop"
+    try:
+        results = loop.episodes(context.network, folder, context.limit or loop.EPISODES, context.processes)
+    except MissingAssets as error:
+        raise ValueError(str(error)) from error
+    loop.plot_distances(results, folder / "distance.png")
+    return loop.outcome(results)
+
+
 def _trained(
     context: Context, conditions: dict[str, dict[str, float]], change: Callable[[Sequence[Frame]], list[Frame]]
 ) -> dict[str, list[Measured]]:
@@ -158,6 +182,8 @@ EXPERIMENTS: dict[str, Callable[[Context], Outcome]] = {
     "occlusion": occlusion,
     "losses": losses,
     "drift": drift,
+    "depth-cue": depth_cue,
+    "closed-loop": closed_loop,
 }
 TRAINED = ("losses", "drift")
 """Those that train networks first, and take long."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ from .measure import Measured
 
 @dataclass
 class Outcome:
-    """An experiment's figures. rows: cells under `header`, figures as J&F in percent; curves: J by frame for the plot."""
+    """An experiment's figures. rows: cells under `header`, figures as J&F in percent; curves: J by frame for the plot;
+    draw: draws another plot."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    draw: Callable[[Any], None] | None = None
 
 
 def part_rows(measured: Sequence[Measured]) -> Outcome:
@@ -63,7 +66,9 @@ def _plot(outcome: Outcome, path: Path) -> None:
 
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axis = figure.subplots()
-    if outcome.curves:
+    if outcome.draw is not None:
+        outcome.draw(axis)
+    elif outcome.curves:
         for label, values in outcome.curves.items():
             axis.plot(values, label=label)
         axis.set(xlabel="frame", ylabel="J (robot)", ylim=(0, 1))

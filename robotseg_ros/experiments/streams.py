@@ -16,9 +16,14 @@ from ..evaluation.protocol import Segmented, Segmenter
 
 def to_and_fro(frames: Sequence[Frame], length: int) -> list[Frame]:
     """A longer clip without a cut: forward, backward, forward, .. of `length` frames."""
-    circle = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
-    order = [circle[index % len(circle)] for index in range(length)]
+    order = to_and_fro_order(len(frames), length)
     return [replace(frames[source], index=index, stamp_ns=index) for index, source in enumerate(order)]
+
+
+def to_and_fro_order(count: int, length: int) -> list[int]:
+    """Which of a clip's `count` frames come one after the other in such a clip."""
+    circle = [*range(count), *range(count - 2, 0, -1)]
+    return [circle[index % len(circle)] for index in range(length)]
 
 
 def covered(frames: Sequence[Frame], first: int, count: int) -> list[Frame]:

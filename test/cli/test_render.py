@@ -30,6 +30,23 @@ def test_a_split_is_rendered_once_and_added_to(tmp_path, capsys):
     assert "2 of 2 clips" in capsys.readouterr().out
 
 
+def test_depth_is_written_beside_the_same_images(tmp_path, capsys):
+    plain, deep = tmp_path / "plain", tmp_path / "deep"
+    command = ["--split", "heldout", "--count", "1", "--size", "64", "48", "--frames", "2", "--workers", "1"]
+    assert main(["render", str(plain), *command]) == 0
+    assert main(["render", str(deep), *command, "--depth"]) == 0
+    name = "sawyer_7000000"
+    for frame in ("00000", "00001"):
+        image = f"image/{name}/{frame}.jpg"
+        assert (plain / image).read_bytes() == (deep / image).read_bytes()
+        for folder in ("depth", "depth_true"):
+            depth = cv2.imread(str(deep / folder / name / f"{frame}.png"), cv2.IMREAD_UNCHANGED)
+            assert depth.dtype == "uint16" and depth.shape == (48, 64) and 200 < depth[depth > 0].mean() < 20_000
+    assert len(list(deep.glob("depth*/*/*.png"))) == 4 and not list(plain.glob("depth*"))
+    assert main(["render", str(plain), *command, "--depth"]) == 2
+    assert f"clip {name} was rendered with depth False, not True" in capsys.readouterr().err
+
+
 def test_robots_of_another_split_and_unknown_ones_are_refused(tmp_path, capsys):
     assert main(["render", str(tmp_path), "--split", "train", "--embodiments", "sawyer"]) == 2
     assert "sawyer: no robot of the split train: panda" in capsys.readouterr().err

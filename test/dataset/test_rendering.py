@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -106,6 +107,58 @@ def test_written_masks_are_bilevel_and_robot_is_the_union(tmp_path: Path) -> Non
         assert np.array_equal(robot > 0, parts[index] > 0)
         assert (robot[:4, :4] == 255).all()
         assert _read(tmp_path / "image" / "clip" / f"{index:05d}.jpg").shape == (72, 96)
+
+
+def test_depth_is_the_distance_along_the_cameras_axis() -> None:
+    """A wall 2 m and a box 1 m in front of a camera that looks along -z."""
+    width, height, fovy = 96, 72, 60.0
+    model = assets.import_mujoco().MjModel.from_xml_string("""
+        <mujoco>
+          <statistic extent="1"/>
+          <visual><map znear="0.02" zfar="30"/><global offwidth="96" offheight="72"/></visual>
+          <worldbody>
+            <geom type="box" pos="0 0 -2.5" size="9 9 0.5"/>
+            <geom type="box" pos="0.1 0 -1.1" size="0.2 0.2 0.1"/>
+          </worldbody>
+        </mujoco>""")
+    data = assets.import_mujoco().MjData(model)
+    assets.import_mujoco().mj_kinematics(model, data)
+    drawn = painter.Painter(SimpleNamespace(model=model, labels=np.zeros(model.ngeom, np.uint8)))
+    try:
+        drawn.pose(data, np.zeros(3), np.array([1.0, 0, 0, 0]), fovy)
+        depth = drawn.depth(width, height)
+    finally:
+        drawn.close()
+    assert depth.shape == (height, width) and depth.dtype == np.float32
+    rows, columns = np.mgrid[0:height, 0:width] + 0.5
+    along = height / 2 / np.tan(np.radians(fovy / 2))  # pixels that a metre has at 1 m
+    aside = np.maximum(np.abs(columns - width / 2 - 0.1 * along), np.abs(rows - height / 2))
+    front = aside < 0.2 * along
+    sides = (aside > 0.2 * along - 1) & (aside < 0.2 * along + 1)  # pixels that see both
+    np.testing.assert_allclose(depth[front & ~sides], 1.0, rtol=2e-3)
+    np.testing.assert_allclose(depth[~front & ~sides], 2.0, rtol=2e-3)
+
+
+def test_depth_changes_nothing_else() -> None:
+    plain = render_clip(SMALL)
+    frames, parts, facts, depths = render.render_clip_with_depth(replace(SMALL, depth=True))
+    assert np.array_equal(frames, plain[0]) and np.array_equal(parts, plain[1])
+    assert facts == plain[2] | {"depth": True}
+    again = render.render_clip_with_depth(replace(SMALL, depth=True))[3]
+    for first, second in zip(depths, again, strict=True):
+        assert all(np.array_equal(first[folder], second[folder]) for folder in render.DEPTH_FOLDERS)
+    assert render.render_clip_with_depth(SMALL)[3] == []
+
+
+def test_the_robot_is_nearer_than_the_same_scene_without_it() -> None:
+    with Stage(SMALL) as stage:
+        stage.pose(1)
+        parts, depth = stage.painter.parts(96, 72), stage.painter.depth(96, 72)
+        stage.scene.model.geom_rgba[np.flatnonzero(stage.scene.labels), 3] = 0
+        stage.pose(1)
+        without = stage.painter.depth(96, 72)
+    assert (depth[parts > 0] < without[parts > 0]).all()
+    np.testing.assert_array_equal(depth[parts == 0], without[parts == 0])
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from .painter import Painter
 from .scene import Scene, build_scene
 
 PARTS = ("arm", "gripper", "robot")
+DEPTH_FOLDERS = ("depth", "depth_true")  # as a stereo camera sees it, and as it is
 STOP_VARIABLE = "ROBOTSEG_RENDER_STOP"
 _MOST_FAILURES = 10
 _CLIPS_PER_PROCESS = 100
@@ -209,11 +210,12 @@ class Stage:
         image, parts = self.painter.image(*self.side, self.shadows), self.painter.parts(*self.side)
         return _shrink(image, parts, self.spec.supersample)
 
-    def depth(self, index: int) -> NDArray[np.uint16]:
-        """Frame `index` as a stereo camera in the same place sees it, (H, W) in millimetres, 0 for nothing; call after
+    def depths(self, index: int) -> dict[str, NDArray[np.uint16]]:
+        """Frame `index` in depth, by folder of `DEPTH_FOLDERS`: uint16 (H, W) in millimetres, 0 for nothing; call after
         `frame`."""
         true = self.painter.depth(self.spec.width, self.spec.height)
-        return stereo.millimetres(true, self.cam.fovy, (self.spec.seed, 6, index))
+        seen = stereo.seen(true, self.cam.fovy, (self.spec.seed, 6, index))
+        return dict(zip(DEPTH_FOLDERS, (seen, stereo.millimetres(true)), strict=True))
 
 
 def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
@@ -228,9 +230,8 @@ def render_clip(spec: ClipSpec) -> tuple[NDArray[np.uint8], NDArray[np.uint8], d
 
 def render_clip_with_depth(
     spec: ClipSpec,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any], NDArray[np.uint16] | None]:
-    """What `render_clip` returns, and the depth images uint16 (T, H, W) in millimetres, 0 for nothing; None if the spec
-    wants none."""
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, Any], list[dict[str, NDArray[np.uint16]]]]:
+    """What `render_clip` returns, and of each frame what `Stage.depths` returns, if the spec wants it."""
     frames, parts, depths = [], [], []
     with Stage(spec) as stage:
         look = stage.look
@@ -240,7 +241,7 @@ def render_clip_with_depth(
             frames.append(postprocess.apply(look, image, index) if spec.postprocess else image)
             parts.append(labels)
             if spec.depth:
-                depths.append(stage.depth(index))
+                depths.append(stage.depths(index))
     covered = [round(float((labels > 0).mean()), 4) for labels in parts]
     facts = asdict(spec) | {
         "name": spec.name,
@@ -253,13 +254,15 @@ def render_clip_with_depth(
         np.stack(frames),
         np.stack(parts),
         facts | {"shadows": stage.shadows, "fovy": round(stage.cam.fovy, 1)},
-        np.stack(depths) if depths else None,
+        depths,
     )
 
 
-def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, Any], depths: Any = None) -> None:
+def write_clip(
+    out: Path, name: str, frames: Any, parts: Any, facts: dict[str, Any], depths: Sequence[dict[str, Any]] = ()
+) -> None:
     """Writes `image/<name>/*.jpg`, `mask_gt/<name>/{000,001,002}/*.png`, `facts/<name>.json` below `out`, and where there
-    are depth images, `depth/<name>/*.png`.
+    are depth images, `<folder>/<name>/*.png` for each of `DEPTH_FOLDERS`.
 
     Everything goes to a temporary folder first: a clip is there wholly (its facts exist) or not at all.
     """
@@ -273,11 +276,11 @@ def write_clip(out: Path, name: str, frames: Any, parts: Any, facts: dict[str, A
         for part, mask in enumerate((labels == 1, labels == 2, labels > 0)):
             path = str(partial / "mask" / f"{part:03d}" / f"{index:05d}.png")
             cv2.imwrite(path, mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
-    if depths is not None:
-        (partial / "depth").mkdir()
-        for index, depth in enumerate(depths):
-            cv2.imwrite(str(partial / "depth" / f"{index:05d}.png"), depth)
-    for source, target in (("mask", "mask_gt"), ("depth", "depth"), ("image", "image")):
+    for index, by_folder in enumerate(depths):
+        for folder, depth in by_folder.items():
+            (partial / folder).mkdir(exist_ok=True)
+            cv2.imwrite(str(partial / folder / f"{index:05d}.png"), depth)
+    for source, target in (("mask", "mask_gt"), *((folder, folder) for folder in DEPTH_FOLDERS), ("image", "image")):
         _move(partial / source, out / target / name)
     (out / "facts").mkdir(exist_ok=True)
     (partial / "facts.json").write_text(json.dumps(facts))

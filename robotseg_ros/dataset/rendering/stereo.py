@@ -28,9 +28,12 @@ class StereoCamera:
     farthest: float = 8.0
 
 
-def millimetres(
-    true: Depth, fovy: float, seed: tuple[int, ...], camera: StereoCamera | None = None
-) -> NDArray[np.uint16]:
+def millimetres(depth: Depth) -> NDArray[np.uint16]:
+    """Depth in metres, (H, W), as depth images have it: in millimetres, 65535 for what is farther."""
+    return np.minimum(np.round(depth * 1000), 65535).astype(np.uint16)
+
+
+def seen(true: Depth, fovy: float, seed: tuple[int, ...], camera: StereoCamera | None = None) -> NDArray[np.uint16]:
     """What the camera gives for a true depth in metres, (H, W): millimetres, 0 where it sees none.
 
     fovy: vertical field of view in degrees. Equal seeds give equal noise.
@@ -40,12 +43,14 @@ def millimetres(
     height, width = true.shape
     pull = camera.baseline * height / 2 / np.tan(np.radians(fovy) / 2)  # disparity times depth
     disparity = (pull / np.maximum(true, 1e-3)).astype(np.float32)
-    seen = ~_hidden(disparity) & ~_lost_at_edges(disparity, camera, rng) & ~_patches(true.shape, camera.patch_loss, rng)
+    there = (
+        ~_hidden(disparity) & ~_lost_at_edges(disparity, camera, rng) & ~_patches(true.shape, camera.patch_loss, rng)
+    )
     disparity = _wobbled(disparity, camera.edge_wobble, rng)
     disparity = disparity + _field(true.shape, 2.0, rng) * np.float32(camera.disparity_noise)
     depth = pull / np.maximum(disparity, 1e-3)
-    seen &= (depth > camera.nearest) & (depth < camera.farthest)
-    return np.where(seen, np.round(depth * 1000), 0).astype(np.uint16)
+    there &= (depth > camera.nearest) & (depth < camera.farthest)
+    return np.where(there, millimetres(depth), 0).astype(np.uint16)
 
 
 def _hidden(disparity: Depth) -> NDArray[np.bool_]:
