@@ -1,4 +1,4 @@
-"""The experiment depth-cue on clips made up here: depth is read or refused, each cue gets its depth, gains are counted."""
+"""The experiment depth-cue on clips made up here: depth is read or refused, cues get theirs, gains are counted."""
 
 import argparse
 import json
