@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..model import RobotSeg, load_checkpoint
@@ -47,10 +50,16 @@ class ShortRuns:
         )
 
     def train(self, network: RobotSeg, label: str, seed: int, losses: dict[str, float]) -> RobotSeg:
-        """`network` with the weights of the run; a run that was finished before is not repeated, a begun one goes on."""
+        """`network` with the weights of the run; a run that was finished before is not repeated, a begun one goes on, and one
+        with other settings or another start begins anew."""
         settings = self.settings(label, seed, losses)
         output = Path(settings.output)
-        done = output / "finished"
+        done, made_with = output / "finished", output / "made_with.json"
+        wanted = json.dumps(asdict(settings) | {"start": hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()})
+        if not made_with.exists() or made_with.read_text() != wanted:
+            shutil.rmtree(output, ignore_errors=True)
+            output.mkdir(parents=True)
+            made_with.write_text(wanted)
         if not done.exists():
             log.info("training %s, seed %d: %d steps in %s", label, seed, self.steps, output)
             if Trainer(settings, resume=(output / "state.pt").exists()).run().finished:

@@ -10,7 +10,7 @@ from robotseg_ros.dataset.clip import Frame
 from robotseg_ros.experiments import variants
 from robotseg_ros.experiments.catalog import EXPERIMENTS
 from robotseg_ros.experiments.streams import covered, damaged, to_and_fro
-from robotseg_ros.model import PARTS, build_network
+from robotseg_ros.model import PARTS, build_network, save_checkpoint
 from robotseg_ros.streaming import StreamSegmenter
 
 
@@ -127,3 +127,7 @@ compute: {{threads: 1}}
     assert len(weights) == 4
     times = [path.stat().st_mtime_ns for path in weights]
     assert main(command) == 0 and [path.stat().st_mtime_ns for path in weights] == times
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(build_network("robotseg_nano"), other)
+    command[command.index("--start") + 1] = str(other)
+    assert main(command) == 0 and not set(times) & {path.stat().st_mtime_ns for path in weights}
