@@ -50,8 +50,8 @@ class ShortRuns:
         )
 
     def train(self, network: RobotSeg, label: str, seed: int, losses: dict[str, float]) -> RobotSeg:
-        """`network` with the weights of the run; a run that was finished before is not repeated, a begun one goes on, and one
-        with other settings or another start begins anew."""
+        """`network` with the weights of the run; a finished run is not repeated, a begun one goes on, and one with other
+        settings or another start begins anew."""
         settings = self.settings(label, seed, losses)
         output = Path(settings.output)
         done, made_with = output / "finished", output / "made_with.json"
