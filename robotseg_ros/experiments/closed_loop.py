@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,6 @@ _network: RobotSeg | None = None  # of a worker process
 def _start_worker(network: RobotSeg) -> None:
     global _network
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     _network = network
 
 
@@ -116,13 +115,26 @@ def play(network: RobotSeg, folder: Path, index: int) -> Result:
     """One episode under each condition, in the same world: the embodiments with one arm that were trained on take turns."""
     robots = names("train")
     robot, seed = robots[index % len(robots)], FIRST_SEED + index
-    with ReachingWorld(robot, seed) as world:
+    with _one_thread(), ReachingWorld(robot, seed) as world:
         played = {label: reach(world, condition, network) for label, condition in CONDITIONS.items()}
         facts = {"index": index, "seed": seed, "robot": robot, "wears_colour": world.wears_colour}
     if index < _FILMED:
         (folder / "films").mkdir(exist_ok=True)
         cv2.imwrite(str(folder / "films" / f"{index:02d}_{robot}.png"), film(played.values())[..., ::-1])
     return facts | {"conditions": {label: _figures(episode) for label, episode in played.items()}}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Episodes come out the same on any number of cores and processes, and processes do not contend for cores."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def _figures(episode: Episode) -> Result:
@@ -224,7 +236,7 @@ def plot_distances(results: list[Result], path: Path) -> None:
         curves = [[*run, *[run[-1]] * (MOVES + 1 - len(run))] for run in runs]
         axis.plot(100 * np.mean(curves, axis=0), label=label)
     axis.axhline(100 * REACHED, color="0.6", linestyle=":", label="reached")
-    axis.set(xlabel="move", ylabel="mean distance, cm", ylim=(0, None))
+    axis.set(xlabel="move", ylabel="mean distance, cm", ylim=(0, None), xticks=range(0, MOVES + 1, 2))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=110)

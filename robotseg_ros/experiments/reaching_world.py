@@ -24,7 +24,7 @@ SIZE = (320, 240)
 SUPERSAMPLE = 2
 BALL = 0.03  # radius in metres
 OTHERS = 6  # balls that are not the target
-ROBOT_WEARS_COLOUR = 0.5  # share of the worlds
+ROBOT_WEARS_COLOUR = 0.5  # share of the rooms tried; of the worlds fewer, as these fit less often
 _ROOMS, _STAGINGS = 30, 12
 
 
@@ -34,6 +34,7 @@ class ReachingWorld:
     Of the other balls half have a colour beside the target's, half one of the robot's; where `wears_colour`, some of the
     robot's links are painted like the target. The first images show gripper and target, and nothing else that would be
     taken for the target once the robot is left out: whether the target can be told from the room is not the question.
+    One world at a time: those of a process share an OpenGL context, and another one that is open disturbs the textures.
     """
 
     def __init__(self, robot: str, seed: int) -> None:
