@@ -22,6 +22,7 @@ from rosbags.typesys.store import Typestore
 
 from ..imaging import ImageError, decode_compressed, decode_raw
 from .clip import BadFrame, BadFrames, ClipError, Frame, OnBad
+from .cut_bags import surviving_topics
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -67,22 +68,21 @@ def _storage_files(folder: Path) -> list[Path]:
 
 
 def _reading_error(path: Path, error: BaseException) -> BagError:
+    reason = str(error).rstrip(".") or type(error).__name__
+    topics = [f"\n  {name}  {kind}" for name, kind in surviving_topics(path)]
     return BagError(
-        f"{path}: not readable as a ROS 2 bag: {str(error) or type(error).__name__}. If the recorder was "
+        f"{path}: not readable as a ROS 2 bag: {reason}. If the recorder was "
         "killed or the copy was cut off, `ros2 bag reindex` or `mcap recover` may mend it; accepted are bags "
-        "in mcap or sqlite3 storage"
+        f"in mcap or sqlite3 storage. {'The topics that it still tells of:' if topics else ''}{''.join(topics)}".rstrip()
     )
 
 
 def _readers(path: Path) -> list[Reader]:
     """Unopened readers of a bag; a folder without metadata (its recorder was killed) is read file by file."""
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
-        files = _storage_files(path)
-        if not files:
-            raise BagError(f"{path}: no bag: neither metadata.yaml nor a .mcap or .db3 file is in this folder")
+    paths = storage_paths(path)
+    if paths != [path]:
         logger.warning("%s: metadata.yaml is missing; reading its storage files one by one", path)
-        return [Reader(file) for file in files]
-    return [Reader(path)]
+    return [Reader(file) for file in paths]
 
 
 @contextmanager
@@ -111,6 +111,33 @@ def list_topics(path: Path) -> list[Topic]:
     return [Topic(name, kind, count) for (name, kind), count in sorted(counts.items())]
 
 
+def messages(path: Path, topics: Sequence[Topic] | None = None) -> Iterator[tuple[Connection, int, bytes]]:
+    """Connection (topic, type), time of recording (ns) and bytes of all messages of these topics (None: of all), file after
+    file. Raises BagError."""
+    wanted = {(topic.name, topic.type) for topic in topics} if topics is not None else None
+    with _opened(path) as readers:
+        stream = _merged(readers, wanted)
+        while True:
+            try:
+                item = next(stream, None)
+            # As in _opened: damaged storage ends in errors of many kinds.
+            except Exception as error:
+                raise _reading_error(path, error) from error
+            if item is None:
+                return
+            yield item
+
+
+def storage_paths(path: Path) -> list[Path]:
+    """What rosbags opens for a bag: itself, or where metadata.yaml is missing, its storage files. Raises BagError."""
+    if not path.is_dir() or (path / "metadata.yaml").is_file():
+        return [path]
+    files = _storage_files(path)
+    if not files:
+        raise BagError(f"{path}: no bag: neither metadata.yaml nor a .mcap or .db3 file is in this folder")
+    return files
+
+
 def _listed(topics: Sequence[Topic]) -> str:
     lines = [f"\n  {topic.name}  {topic.type}  ({topic.count} messages)" for topic in topics]
     return "".join(lines) or " none"
@@ -122,7 +149,7 @@ def choose_topic(path: Path, topics: Sequence[Topic], wanted: str | None) -> Top
     Raises BagError that lists the topics when none fits, or several do, or `wanted` is no image or empty.
     """
     if wanted is not None:
-        return _named_topic(path, topics, wanted)
+        return named_topic(path, topics, wanted)
     images = [topic for topic in topics if topic.type in IMAGE_TYPES and topic.count]
     names = {topic.name for topic in images}
     images = [
@@ -138,7 +165,9 @@ def choose_topic(path: Path, topics: Sequence[Topic], wanted: str | None) -> Top
     raise BagError(f"{path}: has several image topics; name the one to read:{_listed(images)}")
 
 
-def _named_topic(path: Path, topics: Sequence[Topic], wanted: str) -> Topic:
+def named_topic(path: Path, topics: Sequence[Topic], wanted: str, empty: bool = False) -> Topic:
+    """The image topic of that name, also without the first slash; empty: it may have no messages. Raises BagError that lists
+    the topics."""
     name = wanted if wanted.startswith("/") else f"/{wanted}"
     found = [topic for topic in topics if topic.name == name]
     if not found:
@@ -148,7 +177,7 @@ def _named_topic(path: Path, topics: Sequence[Topic], wanted: str) -> Topic:
         raise BagError(
             f"{path}: topic {name} is {found[0].type}, not {' or '.join(IMAGE_TYPES)}; its topics are:{_listed(topics)}"
         )
-    if not images[0].count:
+    if not images[0].count and not empty:
         raise BagError(f"{path}: topic {name} has no messages; its topics are:{_listed(topics)}")
     return images[0]
 
@@ -221,7 +250,7 @@ class BagClip:
         self.path = Path(path)
         topics = list_topics(self.path)
         self.topic = choose_topic(self.path, topics, topic)
-        self.truth = {part: _named_topic(self.path, topics, name) for part, name in (truth or {}).items()}
+        self.truth = {part: named_topic(self.path, topics, name) for part, name in (truth or {}).items()}
         self.name = self.path.stem if self.path.suffix in STORAGE_SUFFIXES else self.path.resolve().name
         self.on_bad: OnBad = on_bad
         self._bad = BadFrames(f"{self.path} {self.topic.name}", on_bad)
@@ -241,8 +270,9 @@ class BagClip:
     def frames(self, start: int = 0, count: int | None = None) -> Iterator[Frame]:
         """The readable frames of a range, as `Clip.frames` says; images before it are not decoded."""
         bad = self._bad = BadFrames(f"{self.path} {self.topic.name}", self.on_bad)
-        good = 0
+        good, unmatched = 0, set(self.truth)
         for pending, masks in self._joined(bad):
+            unmatched -= set(masks)
             if pending.index < start:
                 continue
             if count is not None and pending.index >= start + count:
@@ -252,6 +282,11 @@ class BagClip:
                 good += 1
                 yield frame
         bad.require_good(good)
+        for part in unmatched:  # seen only in a pass to the end
+            raise ClipError(
+                f"{self.path}: no message of {self.truth[part].name} has the stamp of an image on {self.topic.name}; true "
+                "masks carry the stamps of the images that they belong to"
+            )
 
     def _frame(self, pending: _Pending, masks: Mapping[str, bytes]) -> Frame:
         image = decode_image(self.topic.type, pending.cdr)
@@ -303,8 +338,8 @@ class BagClip:
                     return
                 if item is None:
                     break
-                read += item[0] == self.topic.name
-                yield item
+                read += item[0].topic == self.topic.name
+                yield item[0].topic, *item[1:]
         # Damage that falls between messages goes unnoticed by the reader: count.
         if read < self.topic.count:
             bad.add(read, f"only {read} of the {self.topic.count} messages promised by the bag's index are there")
@@ -322,13 +357,13 @@ class BagClip:
         return float(np.clip(1e9 / np.median(steps), 0.1, 1000.0)) if steps.size else _FALLBACK_FPS
 
 
-def _merged(readers: Sequence[Reader], wanted: set[tuple[str, str]]) -> Iterator[tuple[str, int, bytes]]:
+def _merged(readers: Sequence[Reader], wanted: set[tuple[str, str]] | None) -> Iterator[tuple[Connection, int, bytes]]:
     """Messages of the wanted (topic, type) pairs, file after file, as those of one bag follow each other."""
     for reader in readers:
-        links: list[Connection] = [link for link in reader.connections if (link.topic, link.msgtype) in wanted]
+        links = [link for link in reader.connections if wanted is None or (link.topic, link.msgtype) in wanted]
         if links:
             for link, log_time, cdr in reader.messages(connections=links):
-                yield link.topic, log_time, bytes(cdr)
+                yield link, log_time, bytes(cdr)
 
 
 class BagWriter:

@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rosbags.highlevel import AnyReader
 from tqdm import tqdm
 
-from ..dataset.bags import BagClip, BagWriter, header_frame_id, header_stamp
+from ..dataset.bags import BagClip, BagWriter, header_frame_id, header_stamp, list_topics, messages
 from .protocol import SETTINGS, Segmenter, segment
 from .sources import announced
 
 
 def write_masked_bag(clip: BagClip, stream: Segmenter, parts: Sequence[str], path: Path) -> Path:
     """Copies the clip's bag to a new one and adds `<image topic>/mask/<part>` (mono8, 0 and 255) with the images' stamps and
-    frame_ids.
+    frame_ids, at the times at which the images were recorded: a player shows each mask with its image.
 
-    Messages of all topics are kept as they are, whatever their types. Raises BagError where the new bag exists already.
+    Messages of all topics are kept as they are, whatever their types. Raises BagError where the new bag exists already or
+    the clip's is damaged.
     """
-    frame_ids: dict[int, str] = {}
-    with BagWriter(path) as writer, AnyReader([clip.path]) as reader:
-        for connection, time_ns, cdr in tqdm(
-            reader.messages(), total=reader.message_count, unit="message", desc=f"write {path.name}"
-        ):
-            writer.copy(connection, bytes(cdr), time_ns)
-            if connection.topic == clip.topic.name:
-                frame_ids[header_stamp(bytes(cdr)) or time_ns] = header_frame_id(bytes(cdr))
+    images: dict[int, tuple[str, int]] = {}
+    total = sum(topic.count for topic in list_topics(clip.path))
+    with BagWriter(path) as writer:
+        for link, time_ns, cdr in tqdm(messages(clip.path), total=total, unit="message", desc=f"write {path.name}"):
+            writer.copy(link, cdr, time_ns)
+            if link.topic == clip.topic.name:
+                images[header_stamp(cdr) or time_ns] = header_frame_id(cdr), time_ns
         frames = tqdm(announced(clip, stream), total=len(clip), unit="frame", desc="masks")
         for frame, masks in segment(frames, stream, SETTINGS["automatic"], parts):
+            frame_id, time_ns = images.get(frame.stamp_ns, ("", frame.stamp_ns))
             for part, mask in masks.items():
-                name = f"{clip.topic.name}/mask/{part}"
-                writer.write_image(name, mask, frame.stamp_ns, frame_ids.get(frame.stamp_ns, ""))
+                writer.write_image(f"{clip.topic.name}/mask/{part}", mask, frame.stamp_ns, frame_id, time_ns)
     return path

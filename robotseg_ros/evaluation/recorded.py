@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
-from rosbags.rosbag2 import Reader
 
-from ..dataset.bags import IMAGE_TYPES, BagError, decode_image, header_stamp, list_topics
+from ..dataset.bags import decode_image, header_stamp, list_topics, messages, named_topic, storage_paths
 
 BoolMask = NDArray[np.bool_]
 
@@ -46,18 +45,13 @@ def recorded_masks(bag: Path, topics: Mapping[str, str]) -> MaskStore:
         BagError: the bag cannot be read, or a topic is missing or holds no images.
         ClipError: a message is no whole image.
     """
-    kinds = {topic.name: topic.type for topic in list_topics(bag)}
-    for part, name in topics.items():
-        if kinds.get(name) not in IMAGE_TYPES:
-            listed = ", ".join(f"{topic} ({kind})" for topic, kind in kinds.items())
-            raise BagError(f"{bag}: no images of the mask of {part} on {name}; its topics are: {listed or 'none'}")
-    part_of = {name: part for part, name in topics.items()}
+    there = list_topics(bag)
+    chosen = {part: named_topic(bag, there, name, empty=True) for part, name in topics.items()}
+    part_of = {topic.name: part for part, topic in chosen.items()}
     store = MaskStore()
-    with Reader(bag) as reader:
-        chosen = [connection for connection in reader.connections if connection.topic in part_of]
-        for connection, time_ns, cdr in reader.messages(chosen) if chosen else ():
-            mask = np.asarray(decode_image(connection.msgtype, bytes(cdr)).any(axis=2))
-            store.add(header_stamp(bytes(cdr)) or time_ns, part_of[connection.topic], mask)
+    for link, time_ns, cdr in messages(bag, list(chosen.values())):
+        mask = np.asarray(decode_image(link.msgtype, cdr).any(axis=2))
+        store.add(header_stamp(cdr) or time_ns, part_of[link.topic], mask)
     return store
 
 
@@ -69,7 +63,7 @@ def recorded_latency(bag: Path) -> dict[int, float]:
 
     Empty where the bag holds no status, or that of several nodes.
     """
-    with AnyReader([bag]) as reader:
+    with AnyReader(storage_paths(bag)) as reader:
         chosen = [connection for connection in reader.connections if connection.msgtype == STATUS]
         if len({connection.topic for connection in chosen}) != 1:
             return {}

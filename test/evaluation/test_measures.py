@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -80,6 +80,7 @@ def test_boundary_f_is_the_harmonic_mean_of_precision_and_recall() -> None:
     assert boundary_f(found, true) == pytest.approx(2 / 3)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_measures_are_symmetric_and_between_zero_and_one(pair) -> None:
     first, second = pair
@@ -88,17 +89,20 @@ def test_measures_are_symmetric_and_between_zero_and_one(pair) -> None:
         assert measure(first, second) == pytest.approx(measure(second, first))
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_a_mask_agrees_with_itself(mask) -> None:
     assert j_and_f(mask, mask) == 1.0
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_a_wider_tolerance_never_lowers_f(pair) -> None:
     scores = [boundary_f(*pair, tolerance=pixels) for pixels in (1, 2, 4, 8)]
     assert scores == sorted(scores)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_boundary_f_equals_its_definition_by_distances(pair) -> None:
     first, second = (np.argwhere(boundary(mask)) for mask in pair)
