@@ -105,15 +105,16 @@ def _evaluated(args: argparse.Namespace) -> int:
 
     clips = _clips(args)
     plan = _plan(args, clips)
-    _refuse(args, plan)
-    with tqdm(total=len(clips) * len(plan.settings), unit="clip", desc=f"evaluate {plan.source.name}") as bar:
+    _refuse(args, plan, clips)
+    total = len(plan.settings) * sum(len(clip) for clip in clips)
+    with tqdm(total=total, unit="frame", desc=f"evaluate {plan.source.name}") as bar:
         results = evaluate(
             plan,
             clips,
             args.output,
             device=args.device,
             processes=args.processes,
-            on_done=lambda: bar.update() and None,
+            on_frames=lambda count: bar.update(count) and None,
         )
     rows = summarise(results, plan.parts)
     facts = _facts(args, plan, results) | {"milliseconds": vars(latency(results))}
@@ -149,7 +150,7 @@ def _tuned(args: argparse.Namespace, setting: Setting) -> Setting:
     return replace(setting, threshold=args.threshold, corrected_frames=args.corrections)
 
 
-def _refuse(args: argparse.Namespace, plan: Plan) -> None:
+def _refuse(args: argparse.Namespace, plan: Plan, clips: Sequence[Clip]) -> None:
     """Raises BadInput for what would fail, or say nothing, after all the work."""
     from ..dataset.bags import is_bag
 
@@ -166,12 +167,34 @@ def _refuse(args: argparse.Namespace, plan: Plan) -> None:
         raise BadInput(
             f"--fail-under: {args.fail_part} was not scored; --fail-part names one of {', '.join(plan.parts)}"
         )
-    if args.against is not None and not (args.against / "scores.json").is_file():
-        raise BadInput(f"--against {args.against}: no run is there (scores.json is missing)")
+    if args.fail_under is not None and args.fail_part not in _parts_of(clips):
+        raise BadInput(
+            f"--fail-under: {args.input} has no true masks of {args.fail_part}, so there is no J&F to judge; name some with "
+            "--truth-topic or --truth"
+        )
     if args.write_bag is not None and not is_bag(args.input):
         raise BadInput(f"--write-bag: {args.input} is no bag")
     if args.write_bag is not None and args.write_bag.exists():
         raise BadInput(f"--write-bag: {args.write_bag} exists already; a bag is only written to a new folder")
+    if args.against is not None:
+        _refuse_other_run(args.against, plan, clips)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"-o {args.output}: cannot be used as a folder: {error.strerror}") from error
+
+
+def _refuse_other_run(folder: Path, plan: Plan, clips: Sequence[Clip]) -> None:
+    """Raises BadInput for a run that has nothing to stand beside this one."""
+    if not (folder / "scores.json").is_file():
+        raise BadInput(f"--against {folder}: no run is there (scores.json is missing)")
+    there = sorted(path.relative_to(folder / "clips").with_suffix("") for path in folder.glob("clips/*/*.json"))
+    wanted = {(setting.name, clip.name) for setting in plan.settings for clip in clips}
+    if not wanted & {(path.parent.name, path.name) for path in there}:
+        listed = ", ".join(map(str, there[:5])) + (", …" if len(there) > 5 else "")
+        raise BadInput(
+            f"--against {folder}: that run has no clip of this one in the same setting; it has (setting/clip): {listed}"
+        )
 
 
 def _clips(args: argparse.Namespace) -> list[Clip]:
@@ -185,7 +208,9 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
     from ..dataset.truth import TruthClip
 
     path = args.input
-    if path.exists() and is_bag(path):
+    if not path.exists():
+        raise BadInput(f"{path}: no such file or folder; INPUT is a dataset, frames, a video or a ROS 2 bag")
+    if is_bag(path):
         bag = _bag_clip(args)
         return [TruthClip(bag, args.truth) if args.truth is not None else bag]
     if args.truth_topic or args.masks_topic or args.truth_bag or args.topic:

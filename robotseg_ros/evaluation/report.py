@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..drawing import PART_COLORS
 from .efficiency import Efficiency
-from .results import HEADER, WARM_UP, ClipResult, PartSummary, cells, percent
+from .results import HEADER, WARM_UP, ClipResult, PartSummary, cells, percent, summarise
 
 SHOWN_CLIPS, NAMED_CLIPS = 24, 40
 KINDS = ("worst", "best")
@@ -62,11 +62,11 @@ def write_report(
 
     Raises ImportError without matplotlib, FileNotFoundError where `against` holds no run.
     """
-    other = _Other.read(against) if against is not None else None
+    other = _Other.read(against, results) if against is not None else None
     sections = [_summary(rows, other), _costs(facts, other)]
     for setting in dict.fromkeys(result.setting for result in results):
         of_setting = [result for result in results if result.setting == setting]
-        twins = other.results(of_setting) if other is not None else {}
+        twins = other.results(setting) if other is not None else {}
         sections.append(f"<h2>{html.escape(setting)}</h2>")
         sections.append(_plots(of_setting, twins))
         sections.append(_pictures(folder, of_setting, other, twins))
@@ -85,28 +85,34 @@ def write_report(
 
 @dataclass(frozen=True)
 class _Other:
-    """The run to stand beside this one."""
+    """The run to stand beside this one, as far as it has the same clips in the same settings."""
 
     folder: Path
     facts: Mapping[str, Any]
-    scores: Mapping[tuple[str, str], Mapping[str, Any]]
+    shared: Sequence[tuple[ClipResult, ClipResult]]
+    """This run's result and the other's."""
 
     @classmethod
-    def read(cls, folder: Path) -> _Other:
+    def read(cls, folder: Path, results: Sequence[ClipResult]) -> _Other:
         content = json.loads((folder / "scores.json").read_text("utf-8"))
-        return cls(folder, content["facts"], {(row["setting"], row["part"]): row for row in content["scores"]})
+        twins = [(r, ClipResult.read(folder / "clips" / r.setting / f"{r.clip}.json")) for r in results]
+        return cls(folder, content["facts"], [(result, twin) for result, twin in twins if twin is not None])
 
     @property
     def name(self) -> str:
         return str(self.facts["source"])
 
-    def results(self, results: Sequence[ClipResult]) -> dict[str, ClipResult]:
-        """Its results of the same clips and setting, by clip, as far as there are any."""
-        found = {
-            result.clip: ClipResult.read(self.folder / "clips" / result.setting / f"{result.clip}.json")
-            for result in results
-        }
-        return {clip: result for clip, result in found.items() if result is not None}
+    def results(self, setting: str) -> dict[str, ClipResult]:
+        """Its results in a setting, by clip."""
+        return {twin.clip: twin for result, twin in self.shared if result.setting == setting}
+
+    def rows(self, setting: str, part: str) -> tuple[PartSummary, PartSummary] | None:
+        """This run's summary and the other's over the clips that both have; None where there are none."""
+        pairs = [pair for pair in self.shared if pair[0].setting == setting and all(part in run.j for run in pair)]
+        if not pairs:
+            return None
+        (mine,), (theirs,) = (summarise(runs, [part]) for runs in zip(*pairs, strict=True))
+        return mine, theirs
 
 
 def _table(header: Sequence[str], lines: Sequence[str]) -> str:
@@ -122,21 +128,25 @@ def _summary(rows: Sequence[PartSummary], other: _Other | None) -> str:
     """The table, with another run's figures and the differences where there is one."""
     if other is None:
         return _table(HEADER, [_line(cells(row)) for row in rows])
-    header = [*HEADER, "other J", "other F", "other J&F", "difference"]
-    lines = [_line(cells(row), _compared(row, other.scores.get((row.setting, row.part), {}))) for row in rows]
+    header = [*HEADER, "clips of both", "other J", "other F", "other J&F", "difference"]
+    lines = [_line(cells(row), _compared(other.rows(row.setting, row.part))) for row in rows]
     return (
-        _table(header, lines)
-        + f"<p>Other: {html.escape(other.name)}, <code>{html.escape(str(other.folder))}</code>.</p>"
+        _table(header, lines) + f"<p>Other: {html.escape(other.name)}, <code>{html.escape(str(other.folder))}</code>. "
+        "Its figures and the differences are of the clips that both runs have.</p>"
     )
 
 
-def _compared(row: PartSummary, other: Mapping[str, Any]) -> str:
-    values = [f"<td>{percent(other.get(name))}</td>" for name in ("j", "f", "j_and_f")]
-    value = other.get("j_and_f")
-    if value is None or math.isnan(row.j_and_f):
-        return "".join(values) + "<td>-</td>"
-    change = 100 * (row.j_and_f - value)
-    return "".join(values) + f'<td class="{"higher" if change >= 0 else "lower"}">{change:+.1f}</td>'
+def _compared(rows: tuple[PartSummary, PartSummary] | None) -> str:
+    """Cells of another run beside this one."""
+    if rows is None:
+        return "<td>0</td>" + "<td>-</td>" * 4
+    mine, theirs = rows
+    values = [str(theirs.clips), *(percent(value) for value in (theirs.j, theirs.f, theirs.j_and_f))]
+    beside = "".join(f"<td>{value}</td>" for value in values)
+    change = 100 * (mine.j_and_f - theirs.j_and_f)
+    if math.isnan(change):
+        return beside + "<td>-</td>"
+    return beside + f'<td class="{"higher" if change >= 0 else "lower"}">{change:+.1f}</td>'
 
 
 def _costs(facts: Mapping[str, Any], other: _Other | None) -> str:

@@ -63,31 +63,36 @@ class Job:
 
 
 def evaluate(
-    plan: Plan, clips: Sequence[Clip], folder: Path, *, device: str, processes: int, on_done: Callable[[], None]
+    plan: Plan, clips: Sequence[Clip], folder: Path, *, device: str, processes: int, on_frames: Callable[[int], None]
 ) -> list[ClipResult]:
     """Results of all settings and clips, in order; those that were there are not made again.
 
+    on_frames: told how many more frames are done, `len(clip)` for each clip and setting; of other processes clip by clip.
     device: `auto`, `cpu`, `cuda` (processes then share the GPUs, one each as far as they go) or `cuda:N`. Raises what a clip
     raises; the results up to then stay.
     """
     jobs = [Job(plan, setting, clip, folder) for setting in plan.settings for clip in clips]
     found = {job.file: job.done() for job in jobs}
     todo = [job for job in jobs if found[job.file] is None]
-    for _ in range(len(jobs) - len(todo)):
-        on_done()
-    for job, made in _results(todo, device, processes):
+    for job in jobs:
+        if found[job.file] is not None:
+            on_frames(len(job.clip))
+    for job, made in _results(todo, device, processes, on_frames):
         found[job.file] = made
-        on_done()
     return [result for job in jobs if (result := found[job.file]) is not None]
 
 
-def _results(todo: Sequence[Job], device: str, processes: int) -> Iterator[tuple[Job, ClipResult]]:
+def _results(
+    todo: Sequence[Job], device: str, processes: int, on_frames: Callable[[int], None]
+) -> Iterator[tuple[Job, ClipResult]]:
     if not todo:
         return
     if processes <= 1:
         _open(todo[0].plan, device)
         for job in todo:
-            yield job, _evaluate(job)
+            result = _evaluate(job, on_frames)
+            on_frames(len(job.clip) - len(result.frames))  # unreadable ones
+            yield job, result
         return
     context = multiprocessing.get_context("spawn")
     turns = context.Queue()
@@ -97,7 +102,9 @@ def _results(todo: Sequence[Job], device: str, processes: int) -> Iterator[tuple
         running = {pool.submit(_evaluate, job): job for job in todo}
         try:
             for done in as_completed(running):
-                yield running[done], done.result()
+                result = done.result()
+                on_frames(len(running[done].clip))
+                yield running[done], result
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -124,15 +131,17 @@ def _open(plan: Plan, device: str) -> None:
     _make = plan.source.open(device)
 
 
-def _evaluate(job: Job) -> ClipResult:
+def _evaluate(job: Job, on_frames: Callable[[int], None] | None = None) -> ClipResult:
     assert _make is not None
-    result = evaluate_clip(job, _make)
+    result = evaluate_clip(job, _make, on_frames)
     result.write(job.file)
     return result
 
 
-def evaluate_clip(job: Job, make: Callable[[str, Sequence[str]], Segmenter]) -> ClipResult:
-    """One clip in one setting, with pictures of its best and its worst frame. Raises ClipError."""
+def evaluate_clip(
+    job: Job, make: Callable[[str, Sequence[str]], Segmenter], on_frames: Callable[[int], None] | None = None
+) -> ClipResult:
+    """One clip in one setting, with pictures of its best and its worst frame; on_frames(1) after each. Raises ClipError."""
     plan, clip = job.plan, job.clip
     result = ClipResult(clip.name, job.setting.name, plan.key(job.setting, clip), plan.video)
     for kind in (result.j, result.f, result.flow_iou, result.object_score):
@@ -151,6 +160,8 @@ def evaluate_clip(job: Job, make: Callable[[str, Sequence[str]], Segmenter]) -> 
             result.flow_iou[part].append(flow.get(part, float("nan")))
             result.object_score[part].append(watched.scores.get(part, float("nan")))
         extremes.add(frame, masks, {part: (result.j[part][-1], result.flow_iou[part][-1]) for part in plan.parts})
+        if on_frames is not None:
+            on_frames(1)
     result.skipped = len(clip.skipped)
     result.stability = {part: steadiness.as_dict() for part, steadiness in meter.parts.items()}
     extremes.write(job.file.with_suffix(""))

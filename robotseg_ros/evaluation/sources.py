@@ -184,7 +184,14 @@ class PredictedMasks(MadeMasks):
 
     def _file(self, part: str) -> Path:
         places = [self.folder / folder / f"{self.coming.stem}.png" for folder in (PART_FOLDERS[part], part)]
-        return next((path for path in places if path.is_file()), places[0])
+        found = next((path for path in places if path.is_file()), None)
+        if found is None:
+            there = len(list(places[0].parent.glob("*.png")) + list(places[1].parent.glob("*.png")))
+            raise ClipError(
+                f"{places[0]}: no such file, nor {part}/{places[1].name}: the predictions lack this frame ({there} masks of "
+                f"{part} are there); every frame needs one, an empty one where nothing is seen"
+            )
+        return found
 
 
 @dataclass(frozen=True)

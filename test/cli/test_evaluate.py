@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import Reader
 
 from robotseg_ros.cli.main import main
 from robotseg_ros.dataset.bags import BagWriter, list_topics
@@ -134,6 +135,30 @@ def test_masks_of_another_system_are_compared_with_a_run(moving_arm, dataset, pr
     assert "no run is there" in capsys.readouterr().err
 
 
+def test_runs_are_compared_over_the_clips_that_both_have(moving_arm, dataset, predictions, tmp_path, capsys):
+    """Else a run of an easy clip would beat one of all clips."""
+    exact = moving_arm.predict(tmp_path / "exact", shift=0)
+    shutil.copytree(exact / "one", predictions / "one", dirs_exist_ok=True)
+    command = ["evaluate", str(dataset), "--predictions", str(predictions), "--part", "robot"]
+    assert main([*command, "-o", str(tmp_path / "all")]) == 0
+    one = ["evaluate", str(dataset / "image" / "one"), "--predictions", str(exact), "--part", "robot"]
+    assert main([*one, "-o", str(tmp_path / "one"), "--against", str(tmp_path / "all")]) == 0
+    report = (tmp_path / "one" / "report.html").read_text()
+    assert '<td>1</td><td>100.0</td><td>100.0</td><td>100.0</td><td class="higher">+0.0</td>' in report
+    two = ["evaluate", str(dataset / "image" / "two"), "--predictions", str(exact), "--part", "robot"]
+    assert main([*two, "-o", str(tmp_path / "two"), "--against", str(tmp_path / "one")]) == 2
+    assert (
+        "has no clip of this one in the same setting; it has (setting/clip): automatic/one" in capsys.readouterr().err
+    )
+
+
+def test_the_output_must_be_a_folder(dataset, predictions, tmp_path, capsys):
+    (tmp_path / "file").write_text("here already")
+    command = ["evaluate", str(dataset), "--predictions", str(predictions), "-o", str(tmp_path / "file")]
+    assert main(command) == 2
+    assert "cannot be used as a folder" in capsys.readouterr().err
+
+
 def test_ci_is_told_by_the_exit_code(dataset, predictions, tmp_path, capsys):
     command = ["evaluate", str(dataset), "--predictions", str(predictions), "-o", str(tmp_path / "out"), "--fail-under"]
     assert main([*command, "0.3"]) == 0
@@ -169,6 +194,21 @@ def test_wrong_numbers_are_refused_at_once(dataset, wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", str(dataset), *wrong])
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_masks_are_written_at_the_times_of_their_images(moving_arm, tmp_path):
+    """Players go by the time of recording, which a camera's own clock may be far from."""
+    with BagWriter(tmp_path / "bag") as writer:
+        for index in range(3):
+            image = moving_arm.image(moving_arm.masks(index))
+            writer.write_image("/camera/image", image, 1 + index * STEP_NS, "eye", time_ns=10**18 + index * STEP_NS)
+    command = ["evaluate", str(tmp_path / "bag"), "-o", str(tmp_path / "out"), "--device", "cpu", "--part", "robot"]
+    assert main([*command, "--write-bag", str(tmp_path / "masked")]) == 0
+    with Reader(tmp_path / "masked") as reader:
+        times = {}
+        for connection, time_ns, _ in reader.messages():
+            times.setdefault(connection.topic, []).append(time_ns)
+    assert times["/camera/image/mask/robot"] == times["/camera/image"] == [10**18 + i * STEP_NS for i in range(3)]
 
 
 def test_a_bag_is_scored_and_written_with_its_masks(bag, tmp_path, capsys):
@@ -280,7 +320,58 @@ def test_broken_bags_and_wrong_topics_are_explained(bag, tmp_path, capsys):
     (storage,) = bag.glob("*.mcap")
     storage.write_bytes(storage.read_bytes()[:200])
     assert main(["evaluate", str(bag), "-o", str(tmp_path / "out")]) == 2
-    assert str(bag) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert str(bag) in said and "/camera/image  sensor_msgs/msg/Image" in said
+    assert main(["evaluate", str(tmp_path / "absent"), "--topic", "/camera/image"]) == 2
+    assert "absent: no such file or folder" in capsys.readouterr().err
+
+
+def test_true_masks_of_other_stamps_are_refused(moving_arm, tmp_path, capsys):
+    with BagWriter(tmp_path / "bag") as writer:
+        for index in range(2):
+            masks = moving_arm.masks(index)
+            writer.write_image("/camera/image", moving_arm.image(masks), 10**9 + index * STEP_NS)
+            writer.write_image("/camera/truth", masks["robot"] > 0, 10**9 + index * STEP_NS + 5)
+    command = ["evaluate", str(tmp_path / "bag"), "--topic", "/camera/image", "-o", str(tmp_path / "out")]
+    assert main([*command, "--truth-topic", "/camera/truth", "--device", "cpu"]) == 2
+    assert "no message of /camera/truth has the stamp of an image" in capsys.readouterr().err
+
+
+def test_a_figure_to_fail_under_needs_truth(bag, tmp_path, capsys):
+    assert main(["evaluate", str(bag), "--topic", "/camera/image", "--fail-under", "0.5"]) == 2
+    assert "has no true masks of robot" in capsys.readouterr().err
+
+
+def test_a_recording_whose_recorder_was_killed_is_scored(moving_arm, bag, tmp_path, capsys):
+    with BagWriter(tmp_path / "recorded") as writer:
+        for index in range(5):
+            writer.write_image("/node/mask", moving_arm.masks(index)["robot"] > 0, 1_000_000_000 + index * STEP_NS)
+    (tmp_path / "recorded" / "metadata.yaml").unlink()
+    command = ["evaluate", str(tmp_path / "recorded"), "--masks-topic", "node/mask", "--truth-bag", str(bag)]
+    command += ["--truth-topic", "camera/truth", "--topic", "camera/image", "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[4:8] == ["0", "100.0", "100.0", "100.0"]
+
+
+def test_an_interrupted_run_goes_on(dataset, predictions, tmp_path, monkeypatch):
+    from robotseg_ros.evaluation.sources import PredictedMasks
+
+    command = ["evaluate", str(dataset), "--predictions", str(predictions), "-o", str(tmp_path / "out")]
+    step = PredictedMasks.step
+
+    def interrupted(self, rgb):
+        if self.folder.name == "two":
+            raise KeyboardInterrupt
+        return step(self, rgb)
+
+    monkeypatch.setattr(PredictedMasks, "step", interrupted)
+    assert main(command) == 130
+    (made,) = (tmp_path / "out").rglob("*.json")
+    before = made.stat().st_mtime_ns
+    monkeypatch.setattr(PredictedMasks, "step", step)
+    assert main(command) == 0
+    assert made.name == "one.json" and made.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "out" / "clips").rglob("*.json"))) == 2
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

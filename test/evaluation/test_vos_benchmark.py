@@ -1,5 +1,8 @@
 """Our J and F against the reference implementation, on the same folders."""
 
+import json
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -41,3 +44,26 @@ def test_j_and_f_are_those_of_vos_benchmark(tmp_path, skip):
         _, reference_j, reference_f = found(clip)
         assert abs(100 * j - reference_j[1]) < 1e-6 and abs(100 * f - reference_f[1]) < 1e-6, clip
         assert 5 < 100 * j < 95
+
+
+@pytest.mark.parametrize("protocol", ["video", "image"])
+def test_the_command_scores_folders_as_vos_benchmark_does(moving_arm, tmp_path, protocol):
+    """From the files to the means over clips: the way that another system's masks go."""
+    from robotseg_ros.cli.main import main
+
+    dataset, predicted = moving_arm.write(tmp_path / "dataset", frames=6), moving_arm.predict(tmp_path / "pred", 3, 6)
+    more = ["--images"] if protocol == "image" else []
+    command = ["evaluate", str(dataset), "--predictions", str(predicted), "-o", str(tmp_path / "out"), *more]
+    assert main(command) == 0
+    rows = {row["part"]: row for row in json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]}
+    for part, folder in moving_arm.folders.items():
+        true, made = tmp_path / "true" / part, tmp_path / "made" / part
+        for clip in ("one", "two"):
+            shutil.copytree(dataset / "mask_gt" / clip / folder, true / clip)
+            shutil.copytree(predicted / clip / folder, made / clip)
+        jf, j, f, _ = reference.benchmark(
+            [str(true)], [str(made)], num_processes=1, verbose=False, skip_first_and_last=protocol == "video"
+        )
+        found = [100 * rows[part][name] for name in ("j_and_f", "j", "f")]
+        assert np.abs(np.array(found) - [jf[0], j[0], f[0]]).max() < 1e-6, part
+        assert 5 < j[0] < 95
