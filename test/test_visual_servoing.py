@@ -1,4 +1,4 @@
-"""Visual servoing on drawn worlds: what is taken for the ball, how moves look in the image, whether the hand gets there."""
+"""Visual servoing on drawn worlds: what is taken for the ball, how moves look in the image, where the hand ends."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_had_the_colour_in_one_image_of_many_is_no_ball() -> None:
 
 @pytest.mark.parametrize(
     "thing",
-    [box(40, 50, 100, 58), disk((60, 60), 12) & ~disk((60, 60), 9), disk((60, 60), 2)],
+    [box(40, 50, 100, 58), disk((60, 60), 12) & ~disk((60, 60), 9), disk((60, 60), 2.3)],
     ids=["bar", "ring", "too small"],
 )
 def test_only_round_things_of_some_size_are_balls(thing: NDArray[np.bool_]) -> None:
