@@ -6,7 +6,7 @@ It has to be told what to segment: a part without a prompt on the first frame st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from ..model.checkpoint import read_weights
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 
 
-def sam2_tiny(checkpoint: Path | None, device: torch.device) -> Any:
-    """The network, with weights of `sam2.1_hiera_tiny.pt`; without a checkpoint they are random. Raises CheckpointError."""
+def sam2_tiny(checkpoint: Path | None, device: torch.device, side: int = 1024) -> Any:
+    """The network, with weights of `sam2.1_hiera_tiny.pt`; without a checkpoint they are random. side: of its input, in
+    pixels; the released one's is 1024. Raises CheckpointError."""
     from sam2.build_sam import build_sam2
 
-    overrides = ["++model.binarize_mask_from_pts_for_mem_enc=true"]
+    overrides = ["++model.binarize_mask_from_pts_for_mem_enc=true", f"++model.image_size={side}"]
     network: Any = build_sam2(CONFIG, None, device="cpu", hydra_overrides_extra=overrides)
     if checkpoint is not None:
         network.load_state_dict(read_weights(checkpoint))
@@ -41,11 +42,17 @@ class Sam2Masks:
 
 
 class Sam2Stream:
-    """Parts tracked one by one through a stream, each from its prompt on the first frame."""
+    """Parts tracked one by one through a stream, each from its prompt on the first frame.
+
+    Masks are those of sam2's own video predictor, but for two things: holes of a few pixels are not filled (the predictor
+    fills them where its CUDA extension was built), and a prompt for a part that is tracked already starts it anew, as our
+    streams do (the predictor refines the mask that it has).
+    """
 
     def __init__(self, network: Any, parts: Sequence[str]):
         self.network, self.parts = network, tuple(parts)
         self._device = next(network.parameters()).device
+        self._input = replace(preset("robotseg"), image_size=network.image_size)  # prepared as SAM 2's input is
         self._prompts: dict[str, dict[str, Any]] = {}
         self._outputs: dict[str, dict[str, dict[int, Any]]] = {}
         self._index = 0
@@ -64,7 +71,7 @@ class Sam2Stream:
     @torch.inference_mode()
     def step(self, rgb: NDArray[np.uint8]) -> Sam2Masks:
         """Masks of the next frame, uint8 (H, W, 3)."""
-        images = preprocess(rgb, preset("robotseg"), self._device)
+        images = preprocess(rgb, self._input, self._device)
         _, features, positions, sizes = self.network._prepare_backbone_features(self.network.forward_image(images))
         result = Sam2Masks({})
         for part in self.parts:
