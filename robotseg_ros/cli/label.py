@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BadInput
+from .numbers import count
 
 if TYPE_CHECKING:
     from ..labelling.work import Failure, Labelling, Work
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     many = parser.add_argument_group("many workers")
     many.add_argument("--ray", action="store_true", help="work on Ray (pip install 'robotseg_ros[ray]')")
-    many.add_argument("--workers", type=int, metavar="N", help="default: one per GPU")
+    many.add_argument("--workers", type=count, metavar="N", help="default: one per GPU")
     many.add_argument("--ray-address", metavar="ADDRESS", help="of a cluster; default: this machine alone")
     lerobot = parser.add_argument_group("LeRobot datasets (v3)")
     lerobot.add_argument("--lerobot", type=Path, metavar="DATASET", help="add mask streams to this dataset")
@@ -72,6 +73,7 @@ def _label(args: argparse.Namespace) -> int:
             failures = _on_ray(args, labelling, todo, bar)
         else:
             failures = label_here(labelling, todo, args.device, lambda work: bar.update()) if todo else []
+    clean(args.output)  # workers that died left their halves
     for work, reason in failures:
         print(f"{work.path}: not labelled: {reason}")
     print(f"{sum(labelling.is_done(work) for work in works)} of {len(works)} clips in {args.output}")

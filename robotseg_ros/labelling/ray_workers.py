@@ -10,10 +10,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..dataset.clip import ClipError
-from .work import Failure, Labeller, Labelling, Work
+from .work import Failure, Labeller, Labelling, Work, reason
 
 MOST_DEATHS = 3  # of workers over one clip
+MOST_STARTS = 3
 
 
 class RayPool:
@@ -26,7 +26,7 @@ class RayPool:
 
         self._ray = ray
         if not ray.is_initialized():
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+            _begin(ray, address)
         gpus = int(ray.cluster_resources().get("GPU", 0)) if device in ("auto", "cuda") else 0
         self.workers = workers or max(1, gpus)
         # Ray shows each actor its own GPU as the only one.
@@ -57,9 +57,9 @@ class RayPool:
                 failures.append((work, f"{deaths[work.name]} workers died over it, the last one: {error}"))
             except ray.exceptions.RayTaskError as error:
                 idle.append(actor)
-                if not isinstance(error.cause, ClipError):
+                if isinstance(error.cause, OSError):  # a full disk is no fault of the clip
                     raise error.as_instanceof_cause() from None
-                failures.append((work, str(error.cause)))
+                failures.append((work, reason(error.cause or error)))
             else:
                 idle.append(actor)
             on_done(work)
@@ -68,3 +68,15 @@ class RayPool:
     def close(self) -> None:
         """Ends the actors, and Ray where it was started here."""
         self._ray.shutdown()
+
+
+def _begin(ray: Any, address: str | None) -> None:
+    """Starts Ray. On a busy machine its own patience (30 s, fixed) may not do."""
+    for number in range(MOST_STARTS):
+        try:
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error) or number == MOST_STARTS - 1:
+                raise
+            ray.shutdown()

@@ -140,6 +140,11 @@ Failure = tuple[Work, str]
 """A clip that could not be labelled, and why."""
 
 
+def reason(error: BaseException) -> str:
+    """Of a failure: one odd clip of thousands must not stop the others, whatever it raises."""
+    return str(error) if isinstance(error, ClipError) else f"{type(error).__name__}: {error}"
+
+
 def label_here(labelling: Labelling, works: Sequence[Work], device: str, on_done: Any) -> list[Failure]:
     """Labels clips one after the other in this process; `on_done(work)` after each. Returns those that failed."""
     labeller = Labeller(labelling, device)
@@ -147,7 +152,9 @@ def label_here(labelling: Labelling, works: Sequence[Work], device: str, on_done
     for work in works:
         try:
             labeller.label(work)
-        except ClipError as error:
-            failures.append((work, str(error)))
+        except OSError:  # a full disk is no fault of the clip
+            raise
+        except Exception as error:
+            failures.append((work, reason(error)))
         on_done(work)
     return failures

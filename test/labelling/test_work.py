@@ -59,6 +59,39 @@ def test_a_clip_that_cannot_be_read_is_named_and_the_others_are_labelled(dataset
     assert "image/one: not labelled" in printed and "1 of 2 clips" in printed
 
 
+def test_a_clip_that_fails_in_an_odd_way_stops_no_other(dataset, tmp_path, monkeypatch):
+    from robotseg_ros.labelling import work
+
+    segment = work.segment_clip
+
+    def odd(clip, *more):
+        if clip.name == "one":
+            raise RuntimeError("of a decoder")
+        return segment(clip, *more)
+
+    monkeypatch.setattr(work, "segment_clip", odd)
+    labelling, works = Labelling(tmp_path / "out", PARTS), collect([dataset])
+    assert label_here(labelling, works, "cpu", lambda work: None) == [(works[0], "RuntimeError: of a decoder")]
+    assert labelling.is_done(works[1])
+
+
+def test_a_full_disk_stops_the_run(dataset, tmp_path, monkeypatch):
+    from robotseg_ros.labelling import work
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(work, "segment_clip", full)
+    with pytest.raises(OSError, match="No space left"):
+        label_here(Labelling(tmp_path / "out", PARTS), collect([dataset]), "cpu", lambda work: None)
+
+
+def test_wrong_numbers_of_workers_are_refused(dataset, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["label", str(dataset), "-o", str(tmp_path), "--ray", "--workers", "0"])
+    assert "is not a whole number of at least 1" in capsys.readouterr().err
+
+
 def test_inputs_of_many_kinds_and_their_names(dataset, tmp_path, moving_arm):
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -75,8 +108,19 @@ def test_inputs_of_many_kinds_and_their_names(dataset, tmp_path, moving_arm):
         collect([tmp_path / "absent"])
 
 
+def started_here(process):
+    """Whether this test's process is an ancestor: another run on the machine keeps its workers."""
+    while process > 1 and process != os.getpid():
+        try:
+            stat = Path(f"/proc/{process}/stat").read_text()
+        except OSError:
+            return False
+        process = int(stat.rsplit(")", 1)[1].split()[1])
+    return process == os.getpid()
+
+
 def ray_workers():
-    """Processes of this user that label on Ray."""
+    """Processes of this test that label on Ray."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -84,7 +128,7 @@ def ray_workers():
                 line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if line.startswith(b"ray::Labeller"):
+            if line.startswith(b"ray::Labeller") and started_here(int(entry.name)):
                 found.append(int(entry.name))
     return found
 
@@ -114,6 +158,7 @@ def test_a_worker_killed_midway_costs_nothing(moving_arm, tmp_path):
     assert killed, "no worker was there to be killed"
     assert masks_of(out) == sorted(f"c{number}/002/{index}.png" for number in range(8) for index in range(6))
     assert len(list((out / "scores").iterdir())) == 8
+    assert not (out / PARTIAL).exists(), "what the killed worker had begun is gone"
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == written
