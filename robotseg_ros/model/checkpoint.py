@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -48,13 +48,20 @@ def load_checkpoint(network: nn.Module, path: str | Path) -> None:
     network.load_state_dict(weights)
 
 
-def initialise_from(network: nn.Module, path: str | Path) -> list[str]:
+def initialise_from(network: nn.Module, path: str | Path, anew: Sequence[str] = ()) -> list[str]:
     """Start `network` from a checkpoint that lacks some of its weights, such as SAM 2.1 tiny's.
 
-    Returns the names that the file does not have (they keep their initial values), sorted. Raises CheckpointError when the
-    file holds names or shapes that the network does not, or nothing that it does.
+    anew: prefixes of the names of what is not taken from the file. Returns the names of what keeps its initial values,
+    sorted. Raises CheckpointError when the file holds names or shapes that the network does not, or nothing that it does,
+    and ValueError for a prefix that no name has.
     """
-    weights = read_weights(path)
+    names = network.state_dict()
+    for prefix in anew:
+        if not any(name.startswith(prefix) for name in names):
+            raise ValueError(
+                f"no weight's name begins with {prefix!r}; names are such as {', '.join(list(names)[::60])}"
+            )
+    weights = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith(tuple(anew))}
     _check(network, weights, Path(path), allow_missing=True)
     return sorted(network.load_state_dict(weights, strict=False).missing_keys)
 

@@ -10,12 +10,17 @@ from torch import Tensor, nn
 from .config import ModelConfig
 
 
+def rotary_frequencies(width: int, theta: float = 10000.0) -> Tensor:
+    """Radians that each of the `width` / 4 pairs of channels turns with a step along an axis: (width / 4,)."""
+    return 1.0 / (theta ** (torch.arange(0, width, 4)[: width // 4].float() / width))
+
+
 def rotary_tables(grid: int, width: int, theta: float = 10000.0) -> tuple[Tensor, Tensor]:
     """Cosine and sine of axial rotary position encoding for a square grid: two (grid * grid, width / 2) tables.
 
     The first half of the frequencies turns with x, the second with y (SAM 2, `compute_axial_cis`).
     """
-    frequencies = 1.0 / (theta ** (torch.arange(0, width, 4)[: width // 4].float() / width))
+    frequencies = rotary_frequencies(width, theta)
     token = torch.arange(grid * grid, dtype=torch.float32)
     x, y = token % grid, torch.div(token, grid, rounding_mode="floor")
     angles = torch.cat([torch.outer(x, frequencies), torch.outer(y, frequencies)], dim=-1)
@@ -33,11 +38,13 @@ class RotaryAttention(nn.Module):
     """Single-head attention with rotary positions on grid tokens (SAM 2, `RoPEAttention`)."""
 
     def __init__(self, width: int, key_width: int | None = None):
+        """key_width: of the memory that keys and values come from; None for self-attention."""
         super().__init__()
-        key_width = width if key_width is None else key_width
         self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(key_width, width)
-        self.v_proj = nn.Linear(key_width, width)
+        self.k_proj = nn.Linear(key_width or width, width)
+        if key_width is not None:
+            self._look_at_the_same_place()
+        self.v_proj = nn.Linear(key_width or width, width)
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
@@ -51,6 +58,15 @@ class RotaryAttention(nn.Module):
         v = self.v_proj(value)
         out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
         return self.out_proj(out)
+
+    @torch.no_grad()
+    def _look_at_the_same_place(self) -> None:
+        """Equal biases, rotated, agree where places are equal: a network that is trained from the beginning attends first to
+        the same place of its memory, and has not to find by chance that places correspond."""
+        turning = rotary_frequencies(self.q_proj.out_features) > 0.05  # radians a token: a turn within a few tokens
+        for projection in (self.q_proj, self.k_proj):
+            projection.weight.mul_(0.25)
+            projection.bias.copy_(2.0 * turning.repeat(2).repeat_interleave(2))
 
     @staticmethod
     def _rotate_frames(k: Tensor, tokens: int, tables: tuple[Tensor, Tensor]) -> Tensor:

@@ -146,6 +146,7 @@ class TrainSettings:
 
     model: str = "robotseg_nano"
     initial_checkpoint: str | None = None
+    anew: tuple[str, ...] = ()  # prefixes of the names of what is not taken from it
     adapter_rank: int | None = (
         None  # train a small adapter of this rank on the frozen network; null: the network itself
     )

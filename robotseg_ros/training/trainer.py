@@ -57,7 +57,7 @@ def initial_network(settings: TrainSettings) -> RobotSeg:
     torch.manual_seed(settings.seed)
     network = RobotSeg(preset(settings.model))
     if settings.initial_checkpoint is not None:
-        new = initialise_from(network, settings.initial_checkpoint)
+        new = initialise_from(network, settings.initial_checkpoint, settings.anew)
         log.info("%s: %d tensors are not in it and start anew", settings.initial_checkpoint, len(new))
     if settings.adapter_rank is not None:
         add_adapter(network, settings.adapter_rank)

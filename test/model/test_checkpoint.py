@@ -69,6 +69,17 @@ def test_starting_from_a_checkpoint_without_our_parts_reports_them(network: Robo
     assert torch.equal(other.no_mem_embed, network.no_mem_embed)
 
 
+def test_what_is_to_start_anew_is_not_taken_from_the_checkpoint(network: RobotSeg, tmp_path: Path) -> None:
+    save_checkpoint(network, tmp_path / "base.safetensors")
+    other, untouched = _fresh(), _fresh().state_dict()
+    reported = initialise_from(other, tmp_path / "base.safetensors", anew=["memory_attention.", "no_mem_embed"])
+    assert reported and all(name.startswith(("memory_attention.", "no_mem_embed")) for name in reported)
+    for name, value in other.state_dict().items():
+        assert torch.equal(value, untouched[name] if name in reported else network.state_dict()[name]), name
+    with pytest.raises(ValueError, match="no weight's name begins with 'memory_atention'"):
+        initialise_from(other, tmp_path / "base.safetensors", anew=["memory_atention"])
+
+
 def test_the_published_model_adds_114_tensors_to_sam2(tmp_path: Path) -> None:
     published = RobotSeg(preset("robotseg"))
     new = ("structure", "ms_pyramid", "robot_prompt_generator", "robot_token_embedding")

@@ -47,6 +47,24 @@ def test_rotary_attention_equals_sam2(frames: int, pointers: int) -> None:
         torch.testing.assert_close(ours(query, memory, memory, tables), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_new_network_attends_to_the_same_place_of_its_memory() -> None:
+    grid, width, key_width = 8, 64, 16
+    attention = RotaryAttention(width, key_width)
+    with torch.no_grad():
+        torch.nn.init.eye_(attention.v_proj.weight)  # values go through
+        torch.nn.init.eye_(attention.out_proj.weight)
+        attention.v_proj.bias.zero_()
+        attention.out_proj.bias.zero_()
+        memory = torch.randn(1, grid * grid, key_width)
+        marked = memory.clone()
+        marked[0, 27, 0] += 1.0
+        query, tables = torch.randn(1, grid * grid, width), _tables(grid, width)
+        plain, changed = (attention(query, memory, values, tables)[0, :, 0] for values in (memory, marked))
+    share = (changed - plain).view(grid, grid)  # of each place's attention that goes to row 3, column 3
+    assert share.argmax() == 27
+    assert share[3, 3] > 10 * share[3, 7] and share[3, 3] > 10 * share[7, 3]
+
+
 def _tables(grid: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     from robotseg_ros.model.sema import rotary_tables
 
