@@ -20,6 +20,7 @@ from ..dataset.clip import ClipError
 from ..dataset.video import VideoClip, VideoWriter, mp4_codec
 from ..streaming import StreamSegmenter
 
+QUANTILES = (1, 10, 50, 90, 99)  # percent; some policies normalise by them
 COLUMNS = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
 
 
@@ -97,20 +98,22 @@ class LeRobotDataset:
 
 
 def statistics(videos: Iterable[Path]) -> dict[str, Any]:
-    """Of all pixels, as LeRobot has them: min, max, mean and std of each channel in 0..1, (3, 1, 1); the count of frames."""
-    count, total, squares = 0, np.zeros(3), np.zeros(3)
-    low, high = np.ones(3), np.zeros(3)
+    """Of all pixels, as LeRobot has them: min, max, mean, std and quantiles (q01 to q99) of each channel in 0..1, (3, 1, 1);
+    the count of frames."""
+    count, values = 0, np.arange(256) / 255.0
+    seen = np.zeros((3, 256), np.int64)  # pixels of each channel and value: all figures follow from these
     for video in videos:
         for frame in VideoClip(video):
-            pixels = frame.image.reshape(-1, 3) / 255.0
             count += 1
-            total += pixels.mean(axis=0)
-            squares += (pixels**2).mean(axis=0)
-            low, high = np.minimum(low, pixels.min(axis=0)), np.maximum(high, pixels.max(axis=0))
-    mean = total / max(1, count)
-    std = np.sqrt(np.maximum(0.0, squares / max(1, count) - mean**2))
-    figures = {"min": low, "max": high, "mean": mean, "std": std}
-    return {name: values.reshape(3, 1, 1).tolist() for name, values in figures.items()} | {"count": [count]}
+            seen += [np.bincount(frame.image[..., channel].reshape(-1), minlength=256) for channel in range(3)]
+    total = seen.sum(axis=1, keepdims=True)
+    share = seen / np.maximum(1, total)
+    mean = share @ values
+    figures = {"mean": mean, "std": np.sqrt(np.maximum(0.0, share @ values**2 - mean**2))}
+    figures["min"], figures["max"] = values[(seen > 0).argmax(axis=1)], values[255 - (seen > 0)[:, ::-1].argmax(axis=1)]
+    for percent in QUANTILES:
+        figures[f"q{percent:02d}"] = values[(100 * seen.cumsum(axis=1) < percent * total).sum(axis=1).clip(max=255)]
+    return {name: figure.reshape(3, 1, 1).tolist() for name, figure in figures.items()} | {"count": [count]}
 
 
 def add_masks(

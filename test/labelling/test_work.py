@@ -219,9 +219,43 @@ def test_mask_streams_lie_beside_their_camera(moving_arm, tmp_path, capsys):
     for name in ("min", "max", "mean", "std"):
         expected = getattr(pixels, name)(axis=(0, 1, 2)).reshape(3, 1, 1)
         np.testing.assert_allclose(found[key][name], expected, atol=1e-6)
+    for percent in (1, 10, 50, 90, 99):
+        expected = np.quantile(pixels, percent / 100, axis=(0, 1, 2), method="inverted_cdf").reshape(3, 1, 1)
+        np.testing.assert_allclose(found[key][f"q{percent:02d}"], expected, atol=1e-6)
     before = video.stat().st_mtime_ns
     assert main(command) == 0 and video.stat().st_mtime_ns == before
     assert parquet.read_table(root / "meta" / "episodes").num_columns == table.num_columns
+
+
+def test_masks_read_back_by_episode_and_time_are_those_of_the_stream(moving_arm, tmp_path):
+    """As a policy's training reads them: an episode's row says in which video and from which second on its frames are."""
+    from robotseg_ros.dataset.bags import BagClip
+    from robotseg_ros.model import load_model
+    from robotseg_ros.streaming import StreamSegmenter
+
+    root = lerobot_dataset(tmp_path / "lerobot", moving_arm)
+    from pyarrow import parquet
+
+    camera = root / "videos" / "observation.images.front" / "chunk-000" / "file-000.mp4"
+    demo = BagClip(Path(__file__).parents[2] / "demo" / "panda_table", "/camera/image/compressed")
+    with VideoWriter(camera, 10.0) as writer:
+        for frame in demo.frames(40, 5):
+            writer.write(frame.image)
+    assert main(["label", "--lerobot", str(root), "--part", "arm", "--part", "robot", "--device", "cpu"]) == 0
+    network = load_model("robotseg_nano", None, "cpu")
+    pictures = [frame.image for frame in VideoClip(camera)]
+    for part in ("arm", "robot"):
+        key = f"observation.images.front_{part}_mask"
+        rows = parquet.read_table(root / "meta" / "episodes").to_pylist()
+        info = json.loads((root / "meta" / "info.json").read_text())
+        for row in rows:
+            place = {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
+            frames = [frame.image for frame in VideoClip(root / info["video_path"].format(video_key=key, **place))]
+            first = round(row[f"videos/{key}/from_timestamp"] * info["fps"])
+            stream = StreamSegmenter(network, parts=("arm", "robot"), fill_hole_area=network.config.fill_hole_area)
+            for index in range(first, first + row["length"]):
+                true, read = stream.step(pictures[index]).masks[part], frames[index][..., 0] > 127
+                assert true.mean() > 0.01 and (true & read).sum() / (true | read).sum() > 0.95, (part, index)
 
 
 def test_what_is_no_lerobot_v3_dataset_is_refused(tmp_path, moving_arm, capsys):
