@@ -1,7 +1,10 @@
-"""Plays a bag into the node: ros2 launch robotseg_ros replay.launch.py bag:=BAG record:=NEW_BAG"""
+"""Plays a bag into the node: ros2 launch robotseg_ros replay.launch.py bag:=BAG record:=NEW_BAG truth:=robot=/truth/robot"""
 
 from __future__ import annotations
 
+import signal
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,16 @@ from launch.action import Action
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
     TimerAction,
 )
+from launch.event import Event
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
-from launch.events.process import ProcessExited
+from launch.events import Shutdown, matches_action
+from launch.events.process import ProcessExited, SignalProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -29,11 +34,15 @@ LAST_MASKS_SECONDS = 5.0
 
 
 def processes(context: LaunchContext) -> list[Action]:
-    """Node, replay and recorder; everything ends a little after the replay."""
+    """Node, replay and recorder; everything ends a little after the replay, or where true masks are named, after scoring."""
     plan = replay_plan({a.name: LaunchConfiguration(a.name).perform(context).strip() for a in REPLAY_ARGUMENTS})
     robotseg = Path(__file__).parent / "robotseg.launch.py"
     replay = helper("replay", plan.replay)
-    end = TimerAction(period=LAST_MASKS_SECONDS, actions=[EmitEvent(event=Shutdown(reason="the bag was played"))])
+    recorder = helper("recorder", plan.recorder) if plan.recorder is not None else None
+    ending: Event = Shutdown(reason="the bag was played")
+    if plan.score is not None:  # the recorder finishes its bag; what then happens, recorder_ended says
+        ending = SignalProcess(signal_number=signal.SIGINT, process_matcher=matches_action(recorder))
+    end = TimerAction(period=LAST_MASKS_SECONDS, actions=[EmitEvent(event=ending)])
     started = [
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(robotseg)), launch_arguments=list(plan.node.items())
@@ -41,20 +50,20 @@ def processes(context: LaunchContext) -> list[Action]:
         replay,
         RegisterEventHandler(OnProcessExit(target_action=replay, on_exit=[end])),
     ]
-    if plan.recorder is None:
+    if recorder is None:
         return started
-    recorder = helper("recorder", plan.recorder)
-    return [
-        *started,
-        recorder,
-        RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=recorder_ended)),
-    ]
+    ended = partial(recorder_ended, score=plan.score)
+    return [*started, recorder, RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=ended))]
 
 
-def recorder_ended(event: ProcessExited, context: LaunchContext) -> EmitEvent | None:
-    """Without its recorder the replay would wait for ever. At a shutdown it ends too: no second one then."""
+def recorder_ended(event: ProcessExited, context: LaunchContext, score: list[str] | None = None) -> Action | None:
+    """Without its recorder the replay would wait for ever. At a shutdown it ends too: no second one then. What it has
+    recorded is scored where that is wanted."""
     if context.is_shutdown:
         return None
+    if score is not None and event.returncode == 0:
+        done = EmitEvent(event=Shutdown(reason="the recording was scored"))
+        return ExecuteProcess(cmd=[sys.executable, *score], name="evaluate", output="screen", on_exit=[done])
     return EmitEvent(event=Shutdown(reason=f"the recorder ended with exit code {event.returncode}"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cameras import TRANSPORTS, CameraFile, available_cameras, load_camera
-from ..dataset.bags import COMPRESSED, choose_topic, list_topics
+from ..dataset.bags import COMPRESSED, choose_topic, list_topics, named_topic
 
 BOOL = ("true", "false")
 STARTERS = ("node", "launch", "manager")
@@ -78,6 +78,12 @@ REPLAY_ARGUMENTS = (
     Argument("loop", "Start again at the end of the bag", "false", BOOL),
     Argument("clock", "Publish /clock with the bag's time and run the node on it", "false", BOOL),
     Argument("record", "Folder of a new bag that gets images, masks, overlay and status; empty: none is made"),
+    Argument(
+        "truth",
+        "Topics of true masks in the bag, as robot=/truth/robot,arm=/truth/arm: at the end, robotseg evaluate scores the "
+        "recording; empty: no scores",
+    ),
+    Argument("scores", "Folder of these scores and their report; empty: the recording's name and _scores"),
     *(argument for argument in NODE_ARGUMENTS if argument.name not in _NOT_OF_REPLAY),
 )
 
@@ -164,16 +170,19 @@ class ReplayPlan:
     node: dict[str, str]
     replay: dict[str, Any]
     recorder: dict[str, Any] | None
+    score: list[str] | None = None
 
 
 def replay_plan(given: Mapping[str, str]) -> ReplayPlan:
-    """What `replay.launch.py` starts: `node` are arguments of robotseg.launch.py, the others are parameters.
+    """What `replay.launch.py` starts: `node` are arguments of robotseg.launch.py, `replay` and `recorder` are parameters,
+    `score` are the arguments of Python that score the recording in the end.
 
     The replay waits until the node listens to the image; with a recording, until the recorder does too and
     has found every output of the node.
 
     Raises:
         BagError: the bag cannot be read, or it is not clear which of its topics has the images.
+        ValueError: true masks of a part that is not segmented, or without a recording to score.
     """
     bag = Path(given["bag"]).expanduser().resolve()
     topic = choose_topic(bag, list_topics(bag), given["image_topic"] or None)
@@ -193,12 +202,41 @@ def replay_plan(given: Mapping[str, str]) -> ReplayPlan:
         "listeners": 2 if given["record"] else 1,
         "start_paused": bool(given["record"]),
     }
-    return ReplayPlan(node, replay, _recorder(given, topic.name) if given["record"] else None)
+    recorder = _recorder(given, topic.name) if given["record"] else None
+    return ReplayPlan(node, replay, recorder, _score(given, bag, topic.name) if given["truth"] else None)
+
+
+def _recorded_parts(given: Mapping[str, str]) -> list[str]:
+    return given["parts"].replace(",", " ").split() or ["arm", "gripper"]
+
+
+def _output(given: Mapping[str, str], name: str) -> str:
+    namespace = "/" + given["namespace"].strip("/")
+    return f"{namespace.rstrip('/')}/{name}"
+
+
+def _score(given: Mapping[str, str], bag: Path, image: str) -> list[str]:
+    """`robotseg evaluate` of the recording, whose masks are matched with the bag's true ones by stamp."""
+    if not given["record"]:
+        raise ValueError("truth:= scores a recording: give record:=NEW_BAG too")
+    if given["loop"] == "true":
+        raise ValueError("truth:= scores one pass over the bag, which loop:=true has no end of")
+    there, topics = list_topics(bag), []
+    for entry in given["truth"].replace(",", " ").split():
+        part, equals, topic = entry.partition("=")
+        if not equals or part not in _recorded_parts(given):
+            parts = ", ".join(_recorded_parts(given))
+            raise ValueError(
+                f"truth:={given['truth']}: {entry!r}; expected PART=TOPIC with a part of {parts} (parts:=)"
+            )
+        topics.append((part, named_topic(bag, there, topic).name))
+    command = ["-m", "robotseg_ros", "evaluate", given["record"], "--truth-bag", str(bag), "--topic", image]
+    for part, topic in topics:
+        command += ["--masks-topic", f"{part}={_output(given, f'mask/{part}')}", "--truth-topic", f"{part}={topic}"]
+    return [*command, "-o", given["scores"] or given["record"].rstrip("/") + "_scores"]
 
 
 def _recorder(given: Mapping[str, str], image: str) -> dict[str, Any]:
-    parts = given["parts"].replace(",", " ").split() or ["arm", "gripper"]
-    outputs = ["status", "labels", "overlay/compressed", *(f"mask/{part}" for part in parts)]
-    namespace = "/" + given["namespace"].strip("/")
-    topics = [image, *(f"{namespace.rstrip('/')}/{output}" for output in outputs)]
+    outputs = ["status", "labels", "overlay/compressed", *(f"mask/{part}" for part in _recorded_parts(given))]
+    topics = [image, *(_output(given, output) for output in outputs)]
     return {"bag": given["record"], "topics": topics, "when_ready": "/replay/resume"}

@@ -163,11 +163,15 @@ def test_the_node_is_launched_and_segments_a_replayed_bag(start_process: Any, tm
         f"checkpoint:={tmp_path / 'random.safetensors'}",
         "parts:=arm",
         "device:=cpu",
+        "image_topic:=/eye/image",
+        "truth:=arm=/eye/truth",
     )
-    assert launched.wait(150.0) == 0
+    assert launched.wait(150.0) == 0, launched.output
     counts = {topic.name: topic.count for topic in list_topics(tmp_path / "new")}
     assert counts["/eye/image"] == 20
     assert counts["/camera/mask/arm"] == counts["/camera/status"] > 0
+    (row,) = json.loads((tmp_path / "new_scores" / "scores.json").read_text())["scores"]
+    assert row["part"] == "arm" and row["frames"] == 20 and row["missing"] == 20 - counts["/camera/mask/arm"]
 
 
 @needs_launch
@@ -190,3 +194,4 @@ def images(path: Path, count: int) -> None:
         for index in range(count):
             picture = np.full((48, 64, 3), index, np.uint8)
             writer.write_image("/eye/image", picture, 10**18 + index * 100_000_000, "eye")
+            writer.write_image("/eye/truth", picture[..., 0] > 9, 10**18 + index * 100_000_000, "eye")

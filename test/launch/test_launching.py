@@ -169,6 +169,27 @@ def test_a_recorded_replay_waits_until_the_recorder_has_everything(bag: Path) ->
     assert {"/eye/image/compressed", "/left/mask/arm", "/left/status"} <= set(plan.recorder["topics"])
 
 
+def test_a_recording_is_scored_with_the_bags_true_masks(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as writer:
+        for name in ("/eye/image", "/truth/arm"):
+            writer.write_image(name, np.zeros((2, 2), np.uint8), 1)
+    given = {"bag": str(tmp_path / "bag"), "image_topic": "/eye/image", "parts": "arm", "namespace": "/left"}
+    assert replay_plan(replay_arguments(**given, record="new")).score is None
+    plan = replay_plan(replay_arguments(**given, record="new", truth="arm=truth/arm"))
+    assert plan.score is not None
+    command = " ".join(plan.score)
+    assert "evaluate new" in command and command.endswith("-o new_scores")
+    assert "--masks-topic arm=/left/mask/arm --truth-topic arm=/truth/arm" in command
+    for wrong, message in (
+        ({"record": "new", "truth": "robot=/truth/arm"}, "'robot=/truth/arm'; expected PART=TOPIC with a part of arm"),
+        ({"record": "new", "truth": "arm=/truth/leg"}, "has no topic /truth/leg"),
+        ({"truth": "arm=/truth/arm"}, "give record:=NEW_BAG too"),
+        ({"record": "new", "truth": "arm=/truth/arm", "loop": "true"}, "scores one pass"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replay_plan(replay_arguments(**given, **wrong))
+
+
 def test_a_replay_without_images_is_refused_with_the_topics_there_are(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "bag") as writer:
         writer.write_image("/a", np.zeros((2, 2), np.uint8), 1)
