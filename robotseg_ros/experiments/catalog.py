@@ -134,7 +134,8 @@ def closed_loop(context: Context) -> Outcome:
 
     folder = context.output / "closed-loop"
     try:
-        results = loop.episodes(context.network, folder, context.limit or loop.EPISODES, context.processes)
+        count = loop.EPISODES if context.limit is None else context.limit
+        results = loop.episodes(context.network, folder, count, context.processes)
     except MissingAssets as error:
         raise ValueError(str(error)) from error
     loop.plot_distances(results, folder / "distance.png")
