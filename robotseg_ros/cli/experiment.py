@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="FILE", help="weights instead of those the model names")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     trained = parser.add_argument_group("experiments that train")
-    trained.add_argument("--config", type=Path, default=Path("config/training/robotseg_nano_let.yaml"))
+    trained.add_argument("--config", type=Path, default=Path("config/training/experiment.yaml"))
     trained.add_argument("--start", type=Path, metavar="FILE", help="checkpoint that each short run starts from")
     trained.add_argument("--steps", type=int, default=200, help="of each short run (default: %(default)s)")
     trained.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
