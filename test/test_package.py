@@ -29,6 +29,7 @@ PROVIDERS: dict[str, tuple[str | None, str | None]] = {
     "fast_simplification": ("fast-simplification", None),
     "hydra": ("hydra-core", "python3-hydra-core-pip"),
     "kornia": ("kornia", "python3-kornia-pip"),
+    "lz4": ("lz4", "python3-lz4"),
     "matplotlib": ("matplotlib", None),
     "mujoco": ("mujoco", None),
     "numpy": ("numpy", "python3-numpy"),
