@@ -29,7 +29,7 @@ PROVIDERS: dict[str, tuple[str | None, str | None]] = {
     "fast_simplification": ("fast-simplification", None),
     "hydra": ("hydra-core", "python3-hydra-core-pip"),
     "kornia": ("kornia", "python3-kornia-pip"),
-    "lz4": ("lz4", "python3-lz4"),
+    "lz4": ("lz4", None),
     "matplotlib": ("matplotlib", None),
     "mujoco": ("mujoco", None),
     "numpy": ("numpy", "python3-numpy"),
@@ -147,6 +147,12 @@ def test_the_bounds_hold_in_the_pins() -> None:
 def test_the_build_knows_nothing_of_the_wheels() -> None:
     text = (ROOT / "CMakeLists.txt").read_text()
     assert not re.search(r"wheel|venv|site-packages|/opt/|IMPORTED_TARGETS", text)
+
+
+def test_the_build_passes_arguments_that_ament_takes() -> None:
+    """Of Humble to Kilted: anything else ends the configuration of a build with tests, which colcon makes by default."""
+    (call,) = re.findall(r"ament_add_pytest_test\((.*)\)", (ROOT / "CMakeLists.txt").read_text())
+    assert {word for word in call.split() if word.isupper()} <= {"TIMEOUT", "ENV", "PYTHON_EXECUTABLE"}
 
 
 def test_the_status_message_says_what_was_agreed() -> None:
