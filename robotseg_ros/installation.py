@@ -26,6 +26,7 @@ _REQUIRED = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "kornia": "kornia",
+    "lz4": "lz4",
     "rosbags": "rosbags",
     "safetensors": "safetensors",
     "tqdm": "tqdm",
@@ -228,7 +229,7 @@ def _ros(required: bool) -> Iterator[Finding]:
         importlib.import_module("robotseg_ros.msg")
         yield Finding("messages", "ok", "robotseg_ros.msg imports")
     except ImportError as error:
-        advice = "build the package (colcon build, or `make build`) and source install/setup.bash"
+        advice = "build the package (colcon build and source install/setup.bash, or `make setup`)"
         yield Finding("messages", bad, f"robotseg_ros.msg does not import: {error}", advice)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +57,19 @@ def test_a_missing_package_fails_with_the_command_that_installs_it(monkeypatch, 
     monkeypatch.setitem(sys.modules, "rosbags", None)
     found = by_name(examine(str(model_file)))
     assert (found["rosbags"].status, found["rosbags"].advice) == ("fail", "pip install rosbags")
+
+
+def test_every_requirement_of_the_package_is_looked_at():
+    config = ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg")
+    required = {line.split()[0] for line in config["options"]["install_requires"].splitlines() if line}
+    of_sam2 = {"hydra-core", "iopath"}  # without them sam2 does not import
+    assert required == {*installation._REQUIRED.values(), "torch", "sam2", *of_sam2}
+
+
+def test_what_an_advice_has_the_user_make_can_be_made():
+    targets = re.findall(r"^([a-z-]+):", (Path(__file__).parents[2] / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z-]+)`", Path(installation.__file__).read_text())) <= set(targets)
 
 
 @pytest.mark.parametrize(("required", "status"), [(False, "note"), (True, "fail")])
