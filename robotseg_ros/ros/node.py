@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from concurrent.futures import CancelledError, TimeoutError
 from functools import partial, wraps
 from typing import Any
 
@@ -18,7 +19,7 @@ from rclpy.parameter import Parameter
 from . import parameters
 from .compatibility import steady_clock
 from .diagnostics import Diagnostics
-from .pipeline import FRAME_PATIENCE_S, Pipeline
+from .pipeline import FRAME_PATIENCE_S, UNANSWERED, Pipeline
 from .services import Services
 from .throttled_log import ThrottledLog
 
@@ -178,6 +179,8 @@ class RobotSegNode(LifecycleNode):
                 self._pipeline.apply(parameters.current(self, values))
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except (TimeoutError, CancelledError):  # an exception of this callback would end the process
+            return SetParametersResult(successful=False, reason=UNANSWERED)
         return SetParametersResult(successful=True)
 
     def _on_follow(self) -> None:

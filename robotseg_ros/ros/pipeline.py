@@ -17,6 +17,7 @@ from .worker import Worker
 
 # How long a caller waits for the frame in work; the slowest model on a CPU takes a few seconds for one.
 FRAME_PATIENCE_S = 20.0
+UNANSWERED = f"no frame was finished within {FRAME_PATIENCE_S:.0f} s"
 
 Result = TypeVar("Result")
 

@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool, Trigger
 from ..srv import Prompt, Segment
 from .camera_stream import CameraStream
 from .conversions import nanoseconds
-from .pipeline import FRAME_PATIENCE_S, Pipeline
+from .pipeline import UNANSWERED, Pipeline
 from .service_messages import asked_image, prompt_arguments, segment_response
 
 
@@ -65,7 +65,7 @@ class Services:
             except ValueError as error:
                 response.message = str(error)
             except (TimeoutError, CancelledError):
-                response.message = f"no frame was finished within {FRAME_PATIENCE_S:.0f} s"
+                response.message = UNANSWERED
             except Exception:
                 self._node.get_logger().error(f"service failed:\n{traceback.format_exc()}")
                 response.message = "failed; the node's log has the traceback"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError, TimeoutError
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -61,6 +64,26 @@ def test_an_adapter_that_cannot_be_used_is_refused_and_nothing_changes(probe, tm
     answer = probe.set_parameter("adapter", str(path))
     assert not answer.successful and str(path) in answer.reason
     assert first_score(probe) == pytest.approx(plain, abs=1e-5)
+
+
+@pytest.mark.parametrize("error", [TimeoutError, CancelledError])
+def test_a_change_that_waits_too_long_for_a_frame_is_refused_and_the_node_lives(ros_env, error):
+    import rclpy
+    from rclpy.parameter import Parameter
+
+    from robotseg_ros.ros.node import RobotSegNode
+
+    def apply(settings):
+        raise error
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = RobotSegNode(context=context, parameter_overrides=[Parameter("autostart", value=False)])
+    node._pipeline = SimpleNamespace(apply=apply)
+    (answer,) = node.set_parameters([Parameter("mask_threshold", value=1.0)])
+    assert (answer.successful, answer.reason) == (False, "no frame was finished within 20 s")
+    node.destroy_node()
+    context.shutdown()
 
 
 def test_limits_of_the_diagnostics_are_the_users(probe):
