@@ -10,9 +10,10 @@ from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, ReliabilityPolicy
 
 from .compatibility import given_parameters
-from .parameter_file import Change, ParameterError, ParameterSpec, Value, description
+from .parameter_file import Change, Check, ParameterError, ParameterSpec, Value, description
 
 __all__ = [
     "ParameterError",
@@ -25,7 +26,21 @@ __all__ = [
 ]
 
 # Parameters that ROS itself declares or reads.
-_OF_ROS = re.compile(r"use_sim_time|qos_overrides\..*|start_type_description_service|automatically_declare.*")
+_OF_ROS = re.compile(r"use_sim_time|qos_overrides\./clock\..*|start_type_description_service|automatically_declare.*")
+
+
+def _policy(policies: Any, default: str) -> tuple[str, Check]:
+    words = [name.lower() for name in policies.__members__ if not name.startswith("RMW") and name != "UNKNOWN"]
+    return default, Check(lambda value: value.lower() in words, ", ".join(words))
+
+
+# What an override of a topic's QoS may say, with a default of its type.
+_QOS_POLICIES: dict[str, tuple[Value, Check]] = {
+    "depth": (1, Check(lambda value: value >= 1, "an integer from 1")),
+    "history": _policy(HistoryPolicy, "keep_last"),
+    "reliability": _policy(ReliabilityPolicy, "reliable"),
+}
+_QOS_OVERRIDE = re.compile(rf"qos_overrides\./.+\.(?:publisher|subscription)\.({'|'.join(_QOS_POLICIES)})")
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ def declare(node: Node) -> Settings:
     """Declares all parameters and gives their values. Raises `ParameterError` with all that are refused."""
     given = given_parameters(node)
     problems = []
-    for spec in _specs(_cameras_given(given)).values():
+    for spec in (*_specs(_cameras_given(given)).values(), *_overrides(given)):
         try:
             spec.read(given.get(spec.name, spec.default))
         except ParameterError as error:
@@ -98,6 +113,17 @@ def declare(node: Node) -> Settings:
         _declare(node, spec)
     declare_cameras(node)
     return current(node)
+
+
+def _overrides(given: Mapping[str, Any]) -> list[ParameterSpec]:
+    """Of the QoS of topics, as given. ROS declares these, but of a wrong one says, and not before the topic is made, neither
+    its name nor what it may be."""
+    found = [match for match in map(_QOS_OVERRIDE.fullmatch, given) if match]
+    policies = [_QOS_POLICIES[match[1]] for match in found]
+    return [
+        ParameterSpec(match[0], default, "", Change.NEVER, (check,))
+        for match, (default, check) in zip(found, policies, strict=True)
+    ]
 
 
 def _cameras_given(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -176,7 +202,7 @@ def unknown_parameters(node: Node) -> list[str]:
     known = _specs(_cameras(node))
     texts = []
     for name in sorted(given_parameters(node)):
-        if name in known or _OF_ROS.fullmatch(name):
+        if name in known or _OF_ROS.fullmatch(name) or _QOS_OVERRIDE.fullmatch(name):
             continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"

@@ -62,9 +62,13 @@ class Pipeline:
         return CameraStream(self._node, name, model, settings, self._worker.ready, self._filter.ready)
 
     def open(self) -> None:
-        """Subscribes to the images."""
-        for stream in self.streams:
-            stream.open()
+        """Subscribes to the images of all cameras, or to none where one raises."""
+        try:
+            for stream in self.streams:
+                stream.open()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Unsubscribes and forgets; when this returns, the last mask and all that is made by it is out."""

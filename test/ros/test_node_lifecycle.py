@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
@@ -118,9 +119,21 @@ def test_a_signal_while_the_model_loads_ends_the_node_cleanly(start_robotseg, ma
 
 
 def test_wrong_parameters_at_start_are_all_named(start_robotseg):
-    node = start_robotseg("/wrong", {"parts": ["hand"], "overlay_alpha": 3.0, "overlay_alfa": 1.0})
+    qos = "qos_overrides./wrong/image.subscription"
+    node = start_robotseg(
+        "/wrong",
+        {
+            "parts": ["hand"],
+            "overlay_alpha": 3.0,
+            "overlay_alfa": 1.0,
+            f"{qos}.reliability": "relaible",
+            f"{qos}.depth": 0,
+        },
+    )
     assert node.process.wait(60.0)
     assert node.process.exit_code == 2
     assert "parameter 'parts' cannot be ['hand']; allowed: at least one of arm, gripper, robot" in node.log
     assert "parameter 'overlay_alpha' cannot be 3.0; allowed: a number from 0 to 1" in node.log
+    assert re.search(rf"parameter '{qos}.reliability' cannot be 'relaible'; allowed: .*best_effort", node.log)
+    assert f"parameter '{qos}.depth' cannot be 0; allowed: an integer from 1" in node.log
     assert "Traceback" not in node.log
