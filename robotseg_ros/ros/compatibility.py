@@ -1,4 +1,4 @@
-"""What differs between ROS distributions (Humble to Lyrical) or may not be installed, in one place."""
+"""What differs between ROS distributions (Humble to Kilted) or may not be installed, in one place."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def incompatibility(offered: QoSProfile, asked: QoSProfile) -> str:
     """Why a publisher's messages cannot reach a subscription, empty where they can or where it cannot be told."""
     verdict, reason = qos_check_compatible(offered, asked)
     return str(reason).removeprefix("ERROR: ").strip(" ;") if verdict == QoSCompatibility.ERROR else ""
+
+
+def matched(node: Node, subscription: Any) -> bool:
+    """Whether a publisher's messages reach a subscription; Humble can only tell whether there is a publisher."""
+    count = getattr(subscription, "get_publisher_count", None)
+    return bool(count() if count else node.count_publishers(subscription.topic_name))
 
 
 def steady_clock() -> Clock:

@@ -30,6 +30,7 @@ from rosbags.rosbag2.errors import WriterError
 from std_srvs.srv import Trigger
 
 from ..dataset.bags import header_stamp
+from .compatibility import matched
 from .message_types import Definitions, UnknownMessageType, message_class
 from .progress import Progress
 from .settings import Setting, declare, values
@@ -180,11 +181,7 @@ class Recorder(Node):
 
     def _has_publisher(self, topic: str) -> bool:
         subscription = self._topic_subscriptions.get(topic)
-        if subscription is None:
-            return False
-        # Older distributions cannot tell whether a subscription is matched, only what the graph has.
-        matched = getattr(subscription, "get_publisher_count", None)
-        return bool(matched() if matched else self.count_publishers(topic))
+        return subscription is not None and matched(self, subscription)
 
     def _file_under_stamp(self, topic: str, raw: bytes) -> None:
         stamp = header_stamp(raw)
