@@ -214,6 +214,8 @@ class SelfFilter:
         for topic in self.topics:
             topic.destroy()
         self._node.destroy_publisher(self._info_publisher)
+        if self._transforms is not None:
+            self._transforms.listener.unregister()  # which would listen for as long as the node lives
 
     def _receive_info(self, info: CameraInfo) -> None:
         self._info = info

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,6 +126,26 @@ def test_another_size_of_one_camera_starts_only_that_one_anew(make_stream):
     process(front, size=(20, 30))
     process(wrist)
     assert (front.statistics.counts.resets, wrist.statistics.counts.resets) == (1, 0)
+
+
+def test_a_stream_that_is_destroyed_listens_to_transforms_no_longer(stream, monkeypatch):
+    listening = []
+
+    class Listener:
+        def __init__(self, buffer, node):
+            listening.append(self)
+
+        def unregister(self):
+            listening.remove(self)
+
+    from robotseg_ros.ros import self_filter
+
+    monkeypatch.setitem(sys.modules, "tf2_ros", SimpleNamespace(Buffer=SimpleNamespace, TransformListener=Listener))
+    monkeypatch.setattr(self_filter, "heard", lambda publisher: True)
+    stream.follow()
+    assert len(listening) == 1
+    stream.destroy()
+    assert not listening
 
 
 def test_a_prompt_that_does_not_fit_the_image_costs_only_itself(stream):
