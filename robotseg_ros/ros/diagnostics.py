@@ -40,7 +40,7 @@ class Limits:
         """What a camera that gives images is beyond, in words."""
         (_, latency), scores = stream.statistics.latencies(), stream.object_scores
         problems = []
-        if rate_out < self.rate:
+        if rate_out < self.rate and stream.statistics.settled:
             problems.append(f"{rate_out:.1f} masks per second, fewer than {self.rate:g}")
         if 0 < self.latency < latency:
             problems.append(f"latency {latency:.0f} ms, more than {self.latency:g}")

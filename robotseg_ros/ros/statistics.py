@@ -84,6 +84,12 @@ class StreamStatistics:
             span = max(now - since, 1e-3)
             return tuple(sum(t >= since for t in times) / span for times in (self._arrivals, self._outputs))  # type: ignore[return-value]
 
+    @property
+    def settled(self) -> bool:
+        """Whether the rates are those of a whole window, and not of a start."""
+        with self._lock:
+            return self.clock() - self._started >= WINDOW_S
+
     def latencies(self) -> tuple[float, float]:
         """Median and 95th percentile of the last latencies in milliseconds; NaN when there are none."""
         with self._lock:

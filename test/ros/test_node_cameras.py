@@ -66,6 +66,20 @@ def test_a_camera_that_comes_back_at_another_size_concerns_no_other(probe):
     assert after[1].frame > before[1].frame and after[1].resets == before[1].resets
 
 
+def test_a_camera_that_stops_is_an_error_of_its_own_and_the_others_go_on(probe):
+    probe.listen("/diagnostics")
+
+    def told():
+        rear = probe.answer(probe.image(), "rear/status", "rear/image")
+        statuses = {s.name.split()[-1]: s for array in probe.received["/diagnostics"][-1:] for s in array.status}
+        front = statuses.get("front")
+        silent = front is not None and front.level == b"\x02" and "no image for" in front.message
+        return silent and statuses["rear"].level == b"\x00" and rear.processed
+
+    probe.wait(told, "an error of the camera that stopped, and of no other")
+    assert front(probe, probe.image()).processed
+
+
 def test_a_slow_camera_is_served_beside_a_fast_one(probe):
     """60 and 5 Hz: the fast one always has an image waiting, and every image of the slow one is segmented."""
     probe.listen("front/status", "wrist/status")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from robotseg_ros.ros.statistics import StreamStatistics
+from robotseg_ros.ros.statistics import WINDOW_S, StreamStatistics
 
 
 class Clock:
@@ -55,3 +55,13 @@ def test_restart_counts_from_zero():
     statistics.restart()
     assert statistics.counts.received == statistics.counts.rejected == 0
     assert statistics.rates() == (0.0, 0.0)
+
+
+def test_rates_are_settled_a_window_after_the_start():
+    clock = Clock()
+    statistics = StreamStatistics(clock)
+    assert not statistics.settled
+    clock.now += WINDOW_S
+    assert statistics.settled
+    statistics.restart()
+    assert not statistics.settled
