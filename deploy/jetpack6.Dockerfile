@@ -20,5 +20,8 @@ RUN . /opt/ros/humble/setup.sh \
     && PIP_NO_CACHE_DIR=1 TORCH_INDEX=${TORCH_INDEX} /opt/robotseg_ros/setup/apt_ros.sh /opt/robotseg \
     && printf '#!/bin/sh\n. /opt/robotseg/install/setup.sh\nexec "$@"\n' > /robotseg_entrypoint.sh && chmod +x /robotseg_entrypoint.sh
 
+# For whatever is started here, so that large images arrive.
+ENV FASTRTPS_DEFAULT_PROFILES_FILE=/opt/robotseg/install/share/robotseg_ros/config/fastdds.xml
+
 ENTRYPOINT ["/robotseg_entrypoint.sh"]
 CMD ["robotseg", "doctor", "--ros"]

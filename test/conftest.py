@@ -20,8 +20,7 @@ import numpy as np
 import pytest
 
 import robotseg_ros
-from robotseg_ros.resources import config_dir
-from robotseg_ros.ros.environment import prefix_variables
+from robotseg_ros.ros.environment import prefix_variables, profile_variables
 
 HIGHEST_DOMAIN = 101  # above it, ROS 2's ports can fall into the range the system hands out
 STOP_SECONDS = 10.0
@@ -74,7 +73,7 @@ def ros_env(ros_domain_id: int, tmp_path_factory: pytest.TempPathFactory) -> Ite
     home = tmp_path_factory.mktemp("ros")
     search_path = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
     changes = {
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(config_dir() / "fastdds.xml"),
+        **profile_variables({"ROS_DISTRO": os.environ.get("ROS_DISTRO", "")}),
         "PYTHONPATH": os.pathsep.join(filter(None, search_path)),
         "PYTHONUNBUFFERED": "1",
         "RCUTILS_COLORIZED_OUTPUT": "0",

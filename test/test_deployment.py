@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from robotseg_ros.ros.environment import PROFILE_VARIABLES
 from robotseg_ros.ros.launching import NODE_ARGUMENTS
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,13 @@ def test_files_of_ours_that_are_named_exist(name: str) -> None:
         assert (ROOT / path).exists(), path
     launched = re.findall(r"[\w.]+\.launch\.\w+", text)
     assert all((ROOT / "launch" / file).is_file() for file in launched)
+
+
+@pytest.mark.parametrize("name", ["deploy/Dockerfile", "deploy/jetpack6.Dockerfile", ".github/workflows/tests.yml"])
+def test_containers_have_the_dds_profile_and_room_for_it(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert set(re.findall(r"\w+_DEFAULT_PROFILES_FILE", text)) >= {PROFILE_VARIABLES[-1]}  # what Humble reads
+    assert re.search(r"config/fastdds\.xml", text) and re.search(r"--shm-size=\d+g|--ipc=host", text)
 
 
 def test_the_workflow_covers_the_distributions_and_pythons() -> None:
