@@ -128,6 +128,24 @@ def test_another_size_of_one_camera_starts_only_that_one_anew(make_stream):
     assert (front.statistics.counts.resets, wrist.statistics.counts.resets) == (1, 0)
 
 
+def test_cameras_are_opened_all_or_none(make_stream, monkeypatch):
+    from robotseg_ros.ros.pipeline import Pipeline
+    from robotseg_ros.ros.worker import Worker
+
+    def refuse():
+        raise RuntimeError("no such QoS")
+
+    front, wrist = make_stream("front"), make_stream("wrist")
+    monkeypatch.setattr(wrist, "open", refuse)
+    pipeline, worker = object.__new__(Pipeline), Worker(lambda waiting: None, lambda error: None)
+    pipeline.streams, pipeline._worker, pipeline._filter = [front, wrist], worker, worker
+    worker.start()
+    with pytest.raises(RuntimeError, match="no such QoS"):
+        pipeline.open()
+    assert not front.is_open
+    assert worker.stop(20.0)
+
+
 def test_a_stream_that_is_destroyed_listens_to_transforms_no_longer(stream, monkeypatch):
     listening = []
 
