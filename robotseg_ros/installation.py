@@ -90,10 +90,12 @@ def _machine() -> Iterator[Finding]:
 def _python() -> Iterator[Finding]:
     here = sys.version_info[:2]
     text = f"{sys.version.split()[0]} ({sys.executable})"
-    if _PYTHONS[0] <= here < _PYTHONS[1]:
+    if here < _PYTHONS[0]:
+        yield Finding("python", "fail", text, "use Python 3.10 to 3.13")
+    elif here < _PYTHONS[1]:
         yield Finding("python", "ok", text)
     else:
-        yield Finding("python", "fail", text, "use Python 3.10 to 3.13")
+        yield Finding("python", "note", text, "robotseg_ros was not tried with it; Python 3.10 to 3.13 were")
     yield Finding("robotseg_ros", "ok", f"{__version__} ({Path(__file__).parent})")
 
 

@@ -24,9 +24,12 @@ mkdir -p "$workspace"
 touch "$venv/COLCON_IGNORE"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check install "$@"; }
 
-# The message modules of these distributions are built for NumPy 1; OpenCV 4.12 and newer ask for NumPy 2.
+# The message modules of Humble to Kilted are built for apt's NumPy 1; OpenCV 4.12 and newer ask for NumPy 2.
 bounds=$workspace/bounds.txt
-printf '%s\n' 'numpy < 2' 'opencv-python-headless < 4.12' 'setuptools < 80' 'pytest < 8.4' > "$bounds"
+printf '%s\n' 'setuptools < 80' 'pytest < 8.4' > "$bounds"
+case $("$system" -c 'import numpy; print(numpy.__version__)') in
+    1.*) printf '%s\n' 'numpy < 2' 'opencv-python-headless < 4.12' >> "$bounds" ;;
+esac
 # shellcheck disable=SC2086  # EXTRAS are words
 mapfile -t needs < <("$venv/bin/python" "$repository/setup/requirements.py" ${EXTRAS:-})
 others=()

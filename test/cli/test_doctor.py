@@ -53,6 +53,14 @@ def test_an_unknown_device_fails_with_what_there_is(model_file):
     assert found["test image"].status == "fail"
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [((3, 9, 1), "fail"), ((3, 10, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "note")]
+)
+def test_a_python_too_old_fails_and_one_not_tried_is_noted(monkeypatch, version, status):
+    monkeypatch.setattr(sys, "version_info", version)
+    assert next(installation._python()).status == status
+
+
 def test_a_missing_package_fails_with_the_command_that_installs_it(monkeypatch, model_file):
     monkeypatch.setitem(sys.modules, "rosbags", None)
     found = by_name(examine(str(model_file)))
