@@ -68,9 +68,9 @@ def test_a_tilted_robot_before_a_tilted_wall_gets_its_true_outline():
 
 
 def sides(length):
-    """Where a box begins and ends: at the picture's border, or clearly within."""
-    begin = st.just(0) | st.integers(2 * RADIUS, length // 3)
-    return st.tuples(begin, st.just(length) | st.integers(length // 2, length - 2 * RADIUS))
+    """Where a box begins and ends: at the picture's border, or so far within that enough of the wall is beside its mask."""
+    begin = st.just(0) | st.integers(3 * RADIUS, length // 3)
+    return st.tuples(begin, st.just(length) | st.integers(length // 2, length - 3 * RADIUS))
 
 
 @settings(max_examples=25, deadline=None)
