@@ -122,6 +122,7 @@ def test_windows_stay_within_their_clip(cache):
         assert len(indices) == 4 and min(indices) >= 0 and max(indices) < clip.length
     for _ in range(20):
         assert window(rng, replace(clip, labelled=1), 4, 1) == [0, 1, 2, 3]
+    assert window(rng, replace(clip, labelled=1), 3, 2) == [0, 2, 4]
 
 
 def test_part_masks_follow_the_order_of_the_parts():
