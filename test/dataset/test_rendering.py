@@ -257,7 +257,7 @@ def test_a_camera_that_looks_away_mostly_looks_back() -> None:
 def test_cameras_move_as_they_are_called_and_keep_the_robot_in_view(kind: str) -> None:
     target, rng = np.array([0.3, 0.1, 0.4]), np.random.default_rng(5)
     path = motion.camera_path(motion.random_view(rng, kind, target), rng, 24, 2.5, 3.0)
-    assert (np.ptp(path.position, axis=0).max() > 1e-3) is (kind != "fixed")
+    assert (np.ptp(path.position, axis=0).max() > 1e-3) == (kind != "fixed")
     assert _looks_aside(path, target).max() < 0.3
 
 
