@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
     if args.start is None and any(name in TRAINED for name in args.names):
         raise BadInput(f"{', '.join(TRAINED)} train networks: --start names the checkpoint that they start from")
+    if args.start is not None and not args.start.is_file():
+        raise BadInput(f"--start {args.start}: no such file")
     try:
         network = load_model(args.model, args.checkpoint, select_device(args.device))
         runs = ShortRuns(args.config, args.start or Path(), args.steps, args.seeds, args.output / "runs")

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from ..runtime import DeviceError, select_device
-    from ..training.settings import SettingsError, read_settings
+    from ..training.settings import read_settings
     from ..training.trainer import Trainer, TrainingError
 
     logging.getLogger("robotseg_ros.training").setLevel(logging.INFO)
@@ -38,6 +38,11 @@ def run(args: argparse.Namespace) -> int:
         if args.minutes is not None:
             settings = replace(settings, schedule=replace(settings.schedule, max_minutes=args.minutes, steps=None))
         select_device(settings.compute.device)
-        return 0 if Trainer(settings, args.resume).run().finished else 1
-    except (SettingsError, DeviceError, TrainingError) as error:
+        trainer = Trainer(settings, args.resume)
+    # ValueError: settings, checkpoints and clips that cannot be used; FileNotFoundError: no DINOv3 where it should be
+    except (ValueError, FileNotFoundError, DeviceError, TrainingError) as error:
+        raise BadInput(str(error)) from error
+    try:
+        return 0 if trainer.run().finished else 1
+    except TrainingError as error:
         raise BadInput(str(error)) from error

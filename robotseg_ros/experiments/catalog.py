@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from ..dataset.clip import Frame
 from ..evaluation.protocol import SETTINGS, Segmenter
 from ..model import RobotSeg
 from . import depth, variants
 from .measure import Measured, NamedClip, measure, plain_stream, read_clips
-from .report import Outcome, part_rows, seed_rows
+from .report import Outcome, over_runs, part_rows, seed_rows
 from .streams import WrongFirstMask, covered, to_and_fro
 from .trained import LOSSES, ShortRuns
 
@@ -90,7 +92,7 @@ def corrupted_mask(context: Context) -> Outcome:
         measure("automatic", context.network, context.seen, change=_long),
         measure("damaged first mask", context.network, context.seen, make=wrong, change=_long),
     ]
-    return _by_frame(measured, "A first mask that is moved by a tenth of the frame and half cut away")
+    return _by_frame(_single_runs(measured), "A first mask that is moved by a tenth of the frame and half cut away")
 
 
 def occlusion(context: Context) -> Outcome:
@@ -103,7 +105,7 @@ def occlusion(context: Context) -> Outcome:
         measure("undisturbed", context.network, context.seen, change=_long),
         measure(f"nothing to see for {COVERED_FOR} frames", context.network, context.seen, change=hidden),
     ]
-    return _by_frame(measured, f"{COVERED_FOR} frames without a view, from frame {COVERED_FROM} on")
+    return _by_frame(_single_runs(measured), f"{COVERED_FOR} frames without a view, from frame {COVERED_FROM} on")
 
 
 def losses(context: Context) -> Outcome:
@@ -115,9 +117,7 @@ def losses(context: Context) -> Outcome:
 def drift(context: Context) -> Outcome:
     """Drift over long clips, of networks trained with and without the cycle loss."""
     conditions = {label: LOSSES[label] for label in ("all losses", "no cycle")}
-    groups = _trained(context, conditions, _long)
-    outcome = _by_frame([Measured(label, sum((run.clips for run in runs), [])) for label, runs in groups.items()], "")
-    return _titled(outcome, f"Drift over {LONG} frames with and without the cycle loss")
+    return _by_frame(_trained(context, conditions, _long), f"Drift over {LONG} frames with and without the cycle loss")
 
 
 def depth_cue(context: Context) -> Outcome:
@@ -161,11 +161,16 @@ def _long(frames: Sequence[Frame]) -> list[Frame]:
     return to_and_fro(frames, LONG)
 
 
-def _by_frame(measured: list[Measured], title: str) -> Outcome:
-    """J of the robot at the beginning, in the middle and at the end, and by frame in the plot."""
-    curves = {entry.label: entry.j_by_frame("robot") for entry in measured}
+def _single_runs(measured: list[Measured]) -> dict[str, list[Measured]]:
+    return {entry.label: [entry] for entry in measured}
+
+
+def _by_frame(groups: dict[str, list[Measured]], title: str) -> Outcome:
+    """J of the robot at the beginning, in the middle and at the end, over runs, and by frame in the plot."""
+    by_run = {label: np.array([run.j_by_frame("robot") for run in runs]) for label, runs in groups.items()}
     places = [1, COVERED_FROM - 1, COVERED_FROM + COVERED_FOR, COVERED_FROM + COVERED_FOR + 5, LONG - 1]
-    rows = [[label, *(f"{100 * values[place]:.1f}" for place in places)] for label, values in curves.items()]
+    rows = [[label, *(over_runs(100 * values[:, place]) for place in places)] for label, values in by_run.items()]
+    curves = {label: values.mean(0) for label, values in by_run.items()}
     return Outcome(title, ["J of the robot, percent", *(f"frame {place}" for place in places)], rows, curves)
 
 

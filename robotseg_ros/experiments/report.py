@@ -37,12 +37,14 @@ def seed_rows(groups: dict[str, list[Measured]]) -> Outcome:
     """A row of mean and standard deviation over seeds by part for each condition."""
     rows = []
     for label, runs in groups.items():
-        cells = []
-        for part in PARTS:
-            values = [100 * run.j_and_f(part) for run in runs]
-            cells.append(f"{np.mean(values):.1f} ± {np.std(values, ddof=min(1, len(values) - 1)):.1f}")
-        rows.append([label, *cells])
+        rows.append([label, *(over_runs([100 * run.j_and_f(part) for run in runs]) for part in PARTS)])
     return Outcome("", [f"J&F, percent, {len(next(iter(groups.values())))} seeds", *PARTS], rows)
+
+
+def over_runs(values: Sequence[float] | NDArray[np.float64]) -> str:
+    """Mean and standard deviation of a figure over runs; of a single run the figure."""
+    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{spread}"
 
 
 def markdown(outcome: Outcome) -> str:

@@ -52,9 +52,12 @@ class ClipCache:
         self.reload()
 
     def reload(self) -> None:
-        """Takes in what another process has packed. Raises ClipError when the cache is of another size."""
+        """Takes in what another process has packed. Raises ClipError when the cache is of another size, or damaged."""
         if self._index_file.exists():
-            index = json.loads(self._index_file.read_text())
+            try:
+                index = json.loads(self._index_file.read_text())
+            except ValueError as error:
+                raise _damaged(self._index_file, error) from error
             packed = {key: value for key, value in index.items() if key != "clips"}
             if packed != self._form:
                 raise ClipError(f"{self.folder}: packed as {packed}, wanted {self._form}; name another cache folder")
@@ -139,7 +142,16 @@ class ClipCache:
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """A file's bytes as an array; nothing can be mapped where there is nothing."""
-    return np.memmap(path, np.uint8, "r", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+    if shape[0] == 0:
+        return np.empty(shape, np.uint8)
+    try:
+        return np.memmap(path, np.uint8, "r", shape=shape)
+    except (OSError, ValueError) as error:  # no file, or one that is too short
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ClipError:
+    return ClipError(f"{path}: the cache is damaged ({error}); delete {path.parent}, it is made anew")
 
 
 def _settled_clips(source: Path, skip: set[str]) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from pathlib import Path
 
 import numpy as np
+
+from .log_files import read_rows
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,12 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
     """Columns of a CSV file of numbers by name; {} where there is no file. Empty cells are NaN."""
     if not path.exists():
         return {}
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in (rows[0] if rows else ())}
+    columns, rows = read_rows(path)
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in columns if rows}
 
 
 def smoothed(values: np.ndarray, share: float = 0.05) -> np.ndarray:
-    """Running mean over a share of the run; the ends average what there is."""
-    width = max(1, int(len(values) * share))
-    kernel = np.ones(width)
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+    """Running mean over a share of the run of what there is: less at the ends, and not what is NaN."""
+    kernel, known = np.ones(max(1, int(len(values) * share))), ~np.isnan(values)
+    sums, counts = (np.convolve(cells, kernel, "same") for cells in (np.where(known, values, 0), known))
+    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)

@@ -106,7 +106,8 @@ class Objective:
         return stream(network, encoded, batch.order, prompt, corrupt, long_ago, attempts)
 
     def _labelled_terms(self, streamed: Streamed, targets: list[Targets]) -> dict[str, Tensor]:
-        """Mean frame loss where the truth is known. A palindrome's end counts by the weight of the cycle loss."""
+        """Mean frame loss where the truth is known. A palindrome's end counts by the weight of the cycle loss, but for the
+        structure loss, which has its own."""
         weights = self.settings.losses
         terms: dict[str, list[Tensor]] = {}
         again = len(streamed.order) - 1 if streamed.order[-1] == 0 and len(streamed.order) > 1 else None
@@ -117,7 +118,7 @@ class Objective:
         for output, target, weight in known:
             frame = frame_loss(output.all_logits, output.ious, output.object_score, output.structure, target, weights)
             for name, value in frame.items():
-                terms.setdefault(name, []).append(weight * value)
+                terms.setdefault(name, []).append(value if name == "structure" else weight * value)
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 
     def _unlabelled_terms(

@@ -1,4 +1,4 @@
-"""AdamW as the published recipe has it: slower for what is pre-trained, the slower the deeper in the trunk."""
+"""AdamW as the published recipe has it: slower for what is pre-trained, the slower the farther from the trunk's end."""
 
 from __future__ import annotations
 

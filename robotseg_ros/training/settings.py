@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
 Section = TypeVar("Section")
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list",
+    dict: "a mapping",
+    NoneType: "null",
+}
 
 
 class SettingsError(ValueError):
@@ -100,11 +111,14 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """Probabilities of the first frame's prompt; what is left is the class token alone."""
+    """Probabilities of the first frame's prompt; what is left is the class token alone.
+
+    Single frames get no mask, which would be its own answer (there the class token is alone instead), and no corrections.
+    """
 
     points_or_box: float = 0.4
     mask: float = 0.2
-    corrections: int = 3  # clicks into the largest error after a point or box, in clips
+    corrections: int = 3  # clicks, each on a random pixel that is still wrong, after a point or box, in clips
     corrupt_memory: float = 0.2  # of video steps start from a perturbed first mask
     long_stream: float = 0.5  # of video steps pretend that the first frame is long ago
 
@@ -188,11 +202,15 @@ def _section(kind: type[Section], tree: Any, where: str) -> Section:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint):
         return _section(hint, value, where)  # type: ignore[arg-type]
+    kinds = tuple(get_origin(kind) or kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,)))
     if isinstance(value, list):
-        return tuple(tuple(entry) if isinstance(entry, list) else entry for entry in value)
-    if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        value = tuple(tuple(entry) if isinstance(entry, list) else entry for entry in value)
+    if float in kinds and isinstance(value, (int, str)) and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-3 as text
         except ValueError as error:
             raise SettingsError(f"{where}: expected a number, got {value!r}") from error
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(_KINDS[kind] for kind in kinds)
+        raise SettingsError(f"{where}: expected {wanted}, got {value!r}")
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import signal
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import cv2
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ..model.adapter import add_adapter, save_adapter
@@ -22,8 +22,9 @@ from ..model.network import RobotSeg
 from .averaged import AveragedNetwork
 from .checkpoints import load_state, save_state
 from .clip_cache import ClipCache
-from .curves import draw_curves
+from .curves import LOSS_FILES, draw_curves
 from .dense_head import DenseHead
+from .log_files import append_row, keep_rows
 from .objective import Objective
 from .optimiser import build_optimiser, freeze, set_rate
 from .parallel import join_peers
@@ -71,6 +72,7 @@ class Trainer:
         self.settings, self.output = settings, Path(settings.output)
         self.output.mkdir(parents=True, exist_ok=True)
         self.peers = join_peers(settings.compute.device)
+        _refuse_uneven_shares(settings, self.peers.size)
         torch.set_num_threads(settings.compute.threads)
         cv2.setNumThreads(1)
         self.device = torch.device(settings.compute.device)
@@ -88,7 +90,7 @@ class Trainer:
         self.schedule = Schedule(settings.schedule, optimiser)
         self.progress = Progress()
         self._sized: dict[int, RobotSeg] = {}
-        self._stop = False
+        self._asked_to_stop = self._stop = False  # a signal came; all processes know of one
         data = settings.data
         size = data.frame_width, data.frame_height
         self.train_clips = ClipCache(Path(data.cache, "train"), *size, data.labelled)
@@ -99,15 +101,18 @@ class Trainer:
 
     def run(self) -> Progress:
         """Trains until the schedule's end or a signal; what was learned is on disk when this returns."""
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, self._on_signal)
-        while not self._stop and self._done() < 1.0:
-            self._rescan()
-            self._epoch()
-            if not self._stop:
-                self._validate()
-            self.progress.finished = self._done() >= 1.0
-            self.save()
+        before = {name: signal.signal(name, self._on_signal) for name in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not self._stop and self._done() < 1.0:
+                self._rescan()
+                self._epoch()
+                if not self._stop:
+                    self._validate()
+                self.progress.finished = self._done() >= 1.0
+                self.save()
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
         return self.progress
 
     def _epoch(self) -> None:
@@ -117,11 +122,12 @@ class Trainer:
         for batch in batch_loader(source, self._requests(), self.settings.data.workers):
             terms = self.step(batch, before + time.monotonic() - started)
             self._log(batch, terms)
-            if time.monotonic() - saved > 60 * self.settings.schedule.checkpoint_minutes:
-                self.save()
-                saved = time.monotonic()
             if self._stop or self._done() >= 1.0:
                 return
+            ended = self.progress.step % self.settings.schedule.epoch_steps == 0  # saved once it is validated
+            if not ended and time.monotonic() - saved > 60 * self.settings.schedule.checkpoint_minutes:
+                self.save()
+                saved = time.monotonic()
 
     def _requests(self) -> Iterator[Request]:
         """Steps up to the epoch's end; asked for a few batches ahead of the training."""
@@ -152,7 +158,7 @@ class Trainer:
         terms = self.objective.terms(network, batch.to(self.device))
         total = torch.stack(list(terms.values())).sum()
         total.backward()
-        self.progress.seconds, self._stop = self.peers.average(self.modules, seconds, self._stop)
+        self.progress.seconds, self._stop = self.peers.average(self.modules, seconds, self._asked_to_stop)
         norm = self._update(rate)
         self.progress.step = batch.step + 1
         values = {name: float(value.detach()) for name, value in terms.items()}
@@ -193,16 +199,17 @@ class Trainer:
         log.info("%d training clips (%d new), %d validation clips", count, added, len(self.val_clips))
 
     def _validate(self) -> None:
-        if len(self.val_clips) == 0 or not self.peers.leads:
+        count = min(len(self.val_clips), self.settings.schedule.val_clips)
+        if count == 0 or not self.peers.leads:
             return
         began, step = time.monotonic(), self.progress.step
         # At the size trained on now: a network seen at another size than it knows looks worse than it is.
         network = resized(self.averaged.network, self.schedule.side(self._done(), self.network.config.image_size))
-        score, sheet = validate(network.eval(), self.val_clips, self.settings.schedule.val_clips)
+        score, sheet = validate(network.eval(), self.val_clips, count)
         row: dict[str, Any] = {"step": step, "minutes": round(self.progress.seconds / 60, 2)}
         row |= {part: round(value, 4) for part, value in score.parts.items()}
         row |= {f"{part}_f": round(value, 4) for part, value in score.boundaries.items()}
-        _append(self.output / "validation.csv", row)
+        append_row(self.output / "validation.csv", row)
         cv2.imwrite(str(self.output / f"validation_{step:06d}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         worst = ", ".join(f"{name} {value:.2f}" for name, value in sorted(score.clips.items(), key=lambda i: i[1])[:4])
         print(f"validation {row}; {time.monotonic() - began:.0f} s; worst: {worst}", flush=True)
@@ -217,10 +224,9 @@ class Trainer:
         (save_checkpoint if network.adapter is None else save_adapter)(network, self.output / name)
 
     def save(self) -> None:
-        """Weights (moving average) and the state to resume from."""
+        """Weights (moving average) and the state to resume from. Raises OSError where they cannot be written."""
         if not self.peers.leads:
             return
-        self._save_weights("weights.safetensors")
         state = {
             "progress": asdict(self.progress),
             "network": self.network.state_dict(),
@@ -228,32 +234,64 @@ class Trainer:
             "averaged": self.averaged.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        save_state(self.output, state)
+        try:
+            self._save_weights("weights.safetensors")
+            save_state(self.output, state)
+        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk, in the words of three libraries
+            raise OSError(
+                f"{self.output}: step {self.progress.step} cannot be saved ({error}); what was saved before is whole: make "
+                "room and go on with --resume"
+            ) from error
 
     def _begin(self, resume: bool) -> None:
-        state = load_state(self.output) if resume else None
+        try:
+            state = load_state(self.output) if resume else None
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
         if state is None:
             if not resume and (self.output / "state.pt").exists():
                 raise TrainingError(f"{self.output}: holds a run already; resume it, or name another output folder")
             return
-        self.progress = Progress(**state["progress"])
-        self.network.load_state_dict(state["network"])
-        self.dense_head.load_state_dict(state["dense_head"])
-        self.averaged.network.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.progress = Progress(**state["progress"])
+            self.network.load_state_dict(state["network"])
+            self.dense_head.load_state_dict(state["dense_head"])
+            self.averaged.network.load_state_dict(state["averaged"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"{self.output}: its state is of a run with another model or other trained layers; resume it with the "
+                f"configuration it began with, or name another output folder ({str(error).splitlines()[0]})"
+            ) from error
+        if self.peers.leads:
+            for name in LOSS_FILES:  # what was logged after the state was saved comes again
+                keep_rows(self.output / name, self.progress.step)
+            keep_rows(self.output / "validation.csv", self.progress.step + 1)
 
     def _log(self, batch: Batch, terms: dict[str, float]) -> None:
         if not self.peers.leads:
             return
         kind = "video" if batch.video else "image"
         row: dict[str, Any] = {"step": batch.step, "minutes": round(self.progress.seconds / 60, 3)}
-        _append(self.output / f"{kind}_losses.csv", row | {name: round(value, 6) for name, value in terms.items()})
+        append_row(self.output / f"{kind}_losses.csv", row | {name: round(value, 6) for name, value in terms.items()})
         if batch.step % 20 in (0, 1):
             shown = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
             print(f"step {batch.step} {self.progress.seconds / 60:.1f} min {kind} {shown}", flush=True)
 
     def _on_signal(self, *_: object) -> None:
-        self._stop = True
+        self._asked_to_stop = True
+
+
+def _refuse_uneven_shares(settings: TrainSettings, peers: int) -> None:
+    schedule = settings.schedule
+    used = {
+        "image_batch": schedule.image_fraction > 0 or schedule.video_every > 1,
+        "video_batch": schedule.image_fraction < 1,
+    }
+    for name in (name for name, needed in used.items() if needed and getattr(schedule, name) % peers):
+        raise TrainingError(
+            f"schedule.{name} {getattr(schedule, name)} cannot be shared by {peers} processes; give a multiple of {peers}"
+        )
 
 
 def _set_batch_norms(network: nn.Module, training: bool) -> None:
@@ -261,12 +299,3 @@ def _set_batch_norms(network: nn.Module, training: bool) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.train(training and module.weight.requires_grad)
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

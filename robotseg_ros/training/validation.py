@@ -34,14 +34,14 @@ class Score:
 def validate(network: RobotSeg, cache: ClipCache, limit: int, batch: int = 4) -> tuple[Score, np.ndarray]:
     """Score of the class tokens alone on up to `limit` clips spread over the cache, and a contact sheet (H, W, 3) RGB
     of each clip's worst frame, worst clip first."""
-    side = network.config.image_size
+    side, device = network.config.image_size, network.no_mem_embed.device
     chosen = np.unique(np.linspace(0, len(cache) - 1, min(limit, len(cache))).round().astype(int))
     per_part: dict[str, list[float]] = {part: [] for part in PARTS}
     per_boundary: dict[str, list[float]] = {part: [] for part in PARTS}
     clips: dict[str, float] = {}
     pictures: dict[str, np.ndarray] = {}
     for names, images, labels in _batches(cache, chosen, side, batch):
-        encoded = encode(network, images.transpose(0, 1).flatten(0, 1), bf16=False)
+        encoded = encode(network, images.transpose(0, 1).flatten(0, 1).to(device), bf16=False)
         outputs = stream(network, encoded, range(images.shape[1]))
         predicted = np.stack([predicted_masks(output, side) for output in outputs], 1)  # K T 3 S S
         truth = part_masks(labels.flatten(0, 1)).bool().unflatten(0, labels.shape[:2]).numpy()
@@ -88,7 +88,7 @@ def predicted_masks(output: StepOutput, side: int) -> np.ndarray:
     """Masks (K, 3, S, S) bool of one frame; a part with an object score <= 0 is empty."""
     logits = F.interpolate(output.low_res_logits.float(), (side, side), mode="bilinear", align_corners=False)
     masks = (logits > 0) & (output.object_score > 0)[:, :, None, None]
-    return masks.view(-1, len(PARTS), side, side).numpy()
+    return masks.view(-1, len(PARTS), side, side).cpu().numpy()
 
 
 def picture(image: np.ndarray, masks: np.ndarray, title: str) -> np.ndarray:

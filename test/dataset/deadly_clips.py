@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def render_and_write(job: Job) -> dict[str, str]:
         log.write(f"{spec.name}\n")
     if spec.embodiment == "deadly" or (spec.embodiment == "deadly_once" and tried(folder)[spec.name] == 1):
         os.kill(os.getpid(), signal.SIGKILL)
+    if spec.embodiment == "endless":
+        (folder / f"{os.getpid()}.pid").touch()
+        time.sleep(600)
     if spec.embodiment == "faulty":
         raise ValueError("no such mesh")
     return {"name": spec.name}

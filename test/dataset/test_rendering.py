@@ -26,6 +26,7 @@ from robotseg_ros.dataset.rendering import (  # noqa: E402
     SPLITS,
     ClipSpec,
     assets,
+    motion,
     painter,
     render,
     render_clip,
@@ -231,6 +232,77 @@ def test_a_clip_that_looks_away_begins_with_the_robot_in_view() -> None:
     covered = [render_clip(replace(spec, seed=seed))[2]["coverage"] for seed in (3, 4, 5)]
     assert all(shares[0] > 0.01 for shares in covered)
     assert any(min(shares) < shares[0] / 4 for shares in covered)
+
+
+def _looks_aside(path: motion.CameraPath, target: np.ndarray) -> np.ndarray:
+    """Angle (frames,) in radians between where the camera looks and where the target is."""
+    w, x, y, z = path.quaternion.T
+    ahead = -np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1)
+    to = target - path.position
+    return np.arccos(np.clip((ahead * to).sum(1) / np.linalg.norm(to, axis=1), -1, 1))
+
+
+def test_a_camera_that_looks_away_mostly_looks_back() -> None:
+    target, back = np.array([0.3, 0.1, 0.4]), 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        path = motion.camera_path(motion.random_view(rng, "away", target), rng, 24, 2.5, 3.0)
+        aside = _looks_aside(path, target)
+        assert aside[0] < 0.2 and aside.max() > 0.35
+        back += aside[-1] < 0.2
+    assert 12 < back < 36
+
+
+@pytest.mark.parametrize("kind", ["fixed", "handheld", "orbit", "dolly"])
+def test_cameras_move_as_they_are_called_and_keep_the_robot_in_view(kind: str) -> None:
+    target, rng = np.array([0.3, 0.1, 0.4]), np.random.default_rng(5)
+    path = motion.camera_path(motion.random_view(rng, kind, target), rng, 24, 2.5, 3.0)
+    assert (np.ptp(path.position, axis=0).max() > 1e-3) == (kind != "fixed")
+    assert _looks_aside(path, target).max() < 0.3
+
+
+def test_a_wrist_camera_moves_with_the_hand() -> None:
+    kin = Kinematics(scenes.build_scene("panda", 4, False, (64, 64), False))
+    rng = np.random.default_rng(4)
+    path, opening = motion.joint_path(kin, rng, 6, 2.5)
+    cam = motion.wrist_path(kin, rng, path, opening)
+    mounted = []
+    for arm, gap, position in zip(path, opening, cam.position, strict=True):
+        kin.set(arm, gap)
+        mounted.append(kin.data.xmat[kin.hand].reshape(3, 3).T @ (position - kin.data.xpos[kin.hand]))
+    assert np.ptp(cam.position, axis=0).max() > 0.02
+    np.testing.assert_allclose(mounted, np.repeat(mounted[:1], 6, 0), atol=1e-9)
+
+
+def test_things_before_the_robot_hide_it_and_are_background() -> None:
+    for seed in range(100, 160):
+        with Stage(replace(SMALL, seed=seed)) as stage:
+            model, before = stage.scene.model, np.isin(stage.scene.model.geom_bodyid, stage.scene.occluders)
+            if not before.any():
+                continue
+            assert not stage.scene.labels[before].any()
+            stage.pose(1)
+            shown = stage.painter.parts(96, 72) > 0
+            model.geom_rgba[before, 3] = 0
+            stage.pose(1)
+            whole = stage.painter.parts(96, 72) > 0
+        assert not (shown & ~whole).any()
+        if (whole & ~shown).sum() > 20:
+            return
+    pytest.fail("nothing hides a robot")
+
+
+def test_robots_get_other_colours_more_often_than_not() -> None:
+    def colours(paint: int | None) -> np.ndarray:
+        spec = assets.robot_spec(EMBODIMENTS["panda"])
+        if paint is not None:
+            scenes.repaint(spec, np.random.default_rng(paint))
+        return np.array([geom.rgba for body in spec.bodies for geom in body.geoms])
+
+    plain = colours(None)
+    other = [painted for painted in map(colours, range(60)) if not np.array_equal(painted, plain)]
+    assert 24 < len(other) < 48
+    assert sum(np.ptp(painted.mean(0)[:3]) > 0.1 for painted in other) > len(other) / 4, "many are no shade of grey"
 
 
 def test_no_two_splits_share_a_seed() -> None:

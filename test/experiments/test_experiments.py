@@ -9,6 +9,7 @@ from robotseg_ros.cli.main import main
 from robotseg_ros.dataset.clip import Frame
 from robotseg_ros.experiments import variants
 from robotseg_ros.experiments.catalog import EXPERIMENTS
+from robotseg_ros.experiments.report import over_runs
 from robotseg_ros.experiments.streams import covered, damaged, to_and_fro
 from robotseg_ros.model import PARTS, build_network, save_checkpoint
 from robotseg_ros.streaming import StreamSegmenter
@@ -85,7 +86,9 @@ def test_the_command_lists_runs_and_refuses(tmp_path, capsys):
     assert main(["experiment", "structure", "--clips", str(tmp_path)]) == 2
     assert "holds no dataset" in capsys.readouterr().err
     assert main(["experiment", "nothing"]) == 2 and main(["experiment", "losses"]) == 2
-    assert "--start" in capsys.readouterr().err
+    assert "--start names the checkpoint" in capsys.readouterr().err
+    assert main(["experiment", "losses", "--start", str(tmp_path / "absent.pt")]) == 2
+    assert "absent.pt: no such file" in capsys.readouterr().err
     write_split(tmp_path / "seen", "clip")
     out = tmp_path / "out"
     assert main(["experiment", "structure", "--clips", str(tmp_path), "-o", str(out), "--device", "cpu"]) == 0
@@ -94,7 +97,33 @@ def test_the_command_lists_runs_and_refuses(tmp_path, capsys):
     assert cv2.imread(str(out / "structure" / "plot.png")) is not None
 
 
+@pytest.mark.parametrize(
+    "name, rows",
+    [
+        ("object-tokens", ["class + object", "noise for objects", "class alone", "objects alone"]),
+        ("prompts", ["automatic", "1click", "3clicks", "box", "interactive"]),
+        ("embodiments", ["seen", "val", "heldout", "hard"]),
+        ("corrupted-mask", ["automatic", "damaged first mask"]),
+        ("occlusion", ["undisturbed", "nothing to see for 15 frames"]),
+    ],
+)
+def test_each_experiment_has_its_conditions_in_a_table_and_a_plot(tmp_path, monkeypatch, name, rows):
+    monkeypatch.setattr("robotseg_ros.experiments.catalog.LONG", 36)
+    for split in ("seen", "val", "heldout", "hard"):
+        write_split(tmp_path / split, "clip")
+    out = tmp_path / "out"
+    assert main(["experiment", name, "--clips", str(tmp_path), "-o", str(out), "--device", "cpu"]) == 0
+    table = (out / name / "table.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in table[1:]] == rows
+    assert cv2.imread(str(out / name / "plot.png")) is not None
+
+
+def test_a_figure_over_runs_says_how_they_differ():
+    assert over_runs([80.0, 82.0, 84.0]) == "82.0 ± 2.0" and over_runs([80.0]) == "80.0"
+
+
 def test_a_loss_is_left_out_over_two_seeds_and_nothing_is_trained_twice(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("robotseg_ros.experiments.catalog.LONG", 36)
     for split in ("seen", "train"):
         write_split(tmp_path / split, "clip")
     monkeypatch.setattr("robotseg_ros.training.clip_cache.SETTLED_SECONDS", -1.0)
@@ -102,15 +131,25 @@ def test_a_loss_is_left_out_over_two_seeds_and_nothing_is_trained_twice(tmp_path
     config.write_text(f"""
 model: robotseg_nano
 data:
-  {{train: {tmp_path}/train, val: {tmp_path}/none, cache: {tmp_path}/cache, frame_width: 64, frame_height: 48, workers: 0}}
+  {{train: {tmp_path}/train, val: {tmp_path}/seen, cache: {tmp_path}/cache, frame_width: 64, frame_height: 48, workers: 0}}
 clips: {{palindrome_frames: 3}}
 schedule: {{steps: 1, sides: [[0.0, 64]], image_fraction: 0.0, video_every: 1, video_batch: 1, warmup_steps: 1}}
 compute: {{threads: 1}}
 """)
-    monkeypatch.setattr("robotseg_ros.experiments.catalog.LOSSES", {"all losses": {}, "no patch": {"patch": 0.0}})
+    monkeypatch.setattr("robotseg_ros.experiments.catalog.LOSSES", {"all losses": {}, "no cycle": {"cycle": 0.0}})
     from robotseg_ros.model import model_info
 
-    command = ["experiment", "losses", "--clips", str(tmp_path), "-o", str(tmp_path / "out"), "--config", str(config)]
+    command = [
+        "experiment",
+        "losses",
+        "drift",
+        "--clips",
+        str(tmp_path),
+        "-o",
+        str(tmp_path / "out"),
+        "--config",
+        str(config),
+    ]
     command += [
         "--start",
         str(model_info("robotseg_nano").checkpoint),
@@ -122,7 +161,9 @@ compute: {{threads: 1}}
         "cpu",
     ]
     assert main(command) == 0
-    assert "| no patch |" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("| no cycle |") == 2
+    drift = (tmp_path / "out" / "drift" / "table.csv").read_text().splitlines()
+    assert len(drift) == 3 and all(row.count("±") == 5 for row in drift[1:])
     weights = sorted((tmp_path / "out" / "runs").glob("*/weights.safetensors"))
     assert len(weights) == 4
     times = [path.stat().st_mtime_ns for path in weights]

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from robotseg_ros.model.config import preset
-from robotseg_ros.model.network import RobotSeg
+from robotseg_ros.model.network import RobotSeg, StepOutput
 from robotseg_ros.training.dense_head import DenseHead
 from robotseg_ros.training.label_efficient import at_patches, masked_mean, patch_error, semantic_error
-from robotseg_ros.training.objective import Objective
+from robotseg_ros.training.losses import make_targets
+from robotseg_ros.training.objective import Objective, Streamed
 from robotseg_ros.training.prompts import corrected, point_prompt
-from robotseg_ros.training.pseudo_masks import dinov3_features, neighbourhood, propagate
+from robotseg_ros.training.pseudo_masks import PatchFeatures, dinov3_features, neighbourhood, propagate
 from robotseg_ros.training.resized import resized
 from robotseg_ros.training.samples import Batch
 from robotseg_ros.training.settings import LossSettings, PromptSettings, TrainSettings
@@ -117,11 +118,13 @@ def batch(labelled: int) -> Batch:
     return Batch(3, True, images, labels, (0, 1, 2, 3, 2, 1, 0))
 
 
-def terms_of(labelled: int, losses: LossSettings, prompts: PromptSettings) -> dict[str, torch.Tensor]:
+def terms_of(
+    labelled: int, losses: LossSettings, prompts: PromptSettings, features: PatchFeatures | None = None
+) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     network = resized(RobotSeg(preset("robotseg_nano")), 64)
     settings = TrainSettings(losses=losses, prompts=prompts)
-    return Objective(settings, DenseHead(network.config)).terms(network, batch(labelled))
+    return Objective(settings, DenseHead(network.config), features).terms(network, batch(labelled))
 
 
 ALONE = PromptSettings(points_or_box=0.0, mask=0.0)
@@ -140,6 +143,37 @@ def test_each_of_the_losses_can_be_left_out():
     assert not without.keys() & {"semantic", "patch"} and without.get("structure", torch.zeros(())).item() == 0
     cycle, none = terms_of(1, LossSettings(), ALONE), terms_of(1, LossSettings(cycle=0.0), ALONE)
     assert none["dice"] < cycle["dice"]  # the last frame's part of the mean is gone
+
+
+def test_patch_features_of_another_network_decide_about_the_pseudo_masks_alone():
+    def colours(images: torch.Tensor) -> torch.Tensor:
+        assert images.shape == (8, 64, 64, 3) and images.dtype == torch.uint8
+        return torch.nn.functional.avg_pool2d(images.permute(0, 3, 1, 2).float(), 8)
+
+    own, given = terms_of(1, LossSettings(), ALONE), terms_of(1, LossSettings(), ALONE, colours)
+    assert {name for name in own if not torch.equal(own[name], given[name])} == {"patch"}
+
+
+def shown(logits: torch.Tensor, structure: list[torch.Tensor]) -> StepOutput:
+    """A frame's output with one candidate, of a part that is surely there and whose mask is surely right."""
+    ones = torch.ones(len(logits), 1)
+    return StepOutput(logits, logits, ones, torch.zeros(len(logits), dtype=torch.long), 20 * ones, ones, structure)
+
+
+@pytest.mark.parametrize("cycle", [1.0, 0.5, 0.0])
+def test_the_cycle_loss_is_the_first_frames_loss_at_the_palindromes_end(cycle):
+    mask = torch.zeros(3, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    targets = make_targets(mask, 32, 8)
+    right, wrong = (40 * mask - 20), (20 - 40 * mask)
+    none = [torch.full((3, 1, 8, 8), -30.0)]
+    objective = Objective(TrainSettings(losses=LossSettings(cycle=cycle)), torch.nn.Identity())
+    outputs = [shown(right, []), shown(wrong, none), shown(wrong, none)]
+    terms = objective._labelled_terms(Streamed(outputs, (0, 1, 0)), [targets])
+    dice_of_opposites = 1 - 1 / (32 * 32 + 1)
+    assert terms["dice"].item() == pytest.approx(cycle * dice_of_opposites / 2, abs=1e-4)
+    assert terms["iou"].item() == pytest.approx(cycle / 2, abs=1e-4)
+    assert terms["structure"].item() == pytest.approx(targets.structure.mean().item())  # a loss of its own
 
 
 @pytest.mark.parametrize("prompts", [PromptSettings(points_or_box=1.0, mask=0.0), PromptSettings(0.0, 1.0)])

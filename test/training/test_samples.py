@@ -72,6 +72,13 @@ def test_a_cache_of_another_size_is_refused(cache):
         ClipCache(cache.folder, 64, 48, labelled=1)
 
 
+@pytest.mark.parametrize("name", ["frames.rgb", "labels.u8", "index.json"])
+def test_a_cache_that_was_cut_short_is_named(cache, name):
+    os.truncate(cache.folder / name, 20)
+    with pytest.raises(ClipError, match=f"{name}: the cache is damaged .*; delete .*cache, it is made anew"):
+        ClipCache(cache.folder, 64, 48)
+
+
 def test_a_batch_is_a_function_of_its_request(cache):
     settings = TrainSettings(schedule=ScheduleSettings(steps=1, image_batch=4, video_batch=2))
     for video, frames in ((False, 1), (True, None)):
@@ -122,6 +129,7 @@ def test_windows_stay_within_their_clip(cache):
         assert len(indices) == 4 and min(indices) >= 0 and max(indices) < clip.length
     for _ in range(20):
         assert window(rng, replace(clip, labelled=1), 4, 1) == [0, 1, 2, 3]
+    assert window(rng, replace(clip, labelled=1), 3, 2) == [0, 2, 4]
 
 
 def test_part_masks_follow_the_order_of_the_parts():

@@ -1,5 +1,6 @@
 """The trainer end to end on tiny clips: it learns, resumes exactly, and its smaller networks share the weights."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 import torch
 
 from robotseg_ros.model.adapter import load_adapter
-from robotseg_ros.model.checkpoint import read_weights, save_checkpoint
+from robotseg_ros.model.checkpoint import load_checkpoint, read_weights, save_checkpoint
 from robotseg_ros.model.config import preset
 from robotseg_ros.model.network import RobotSeg
 from robotseg_ros.resources import config_dir
 from robotseg_ros.training import prompts
+from robotseg_ros.training.curves import read_columns
+from robotseg_ros.training.parallel import Peers
 from robotseg_ros.training.resized import resized
 from robotseg_ros.training.rollout import encode, stream
 from robotseg_ros.training.schedule import Schedule
@@ -20,6 +23,7 @@ from robotseg_ros.training.settings import (
     ComputeSettings,
     DataSettings,
     OptimiserSettings,
+    PromptSettings,
     ScheduleSettings,
     SettingsError,
     TrainSettings,
@@ -73,6 +77,80 @@ def test_a_run_leaves_weights_logs_and_pictures(settings):
     )
 
 
+def test_steps_that_come_again_are_logged_once(settings):
+    first = Trainer(settings)
+    first._rescan()
+    first.save()
+    first._epoch()
+    Trainer(settings, resume=True).run()
+    columns = [read_columns(first.output / f"{kind}_losses.csv")["step"] for kind in ("image", "video")]
+    assert sorted(np.concatenate(columns)) == [0, 1, 2, 3]
+    assert read_columns(first.output / "validation.csv")["step"].tolist() == [2, 4]
+
+
+def test_an_epoch_is_saved_once_it_is_validated(settings, monkeypatch):
+    """So that a run killed meanwhile validates it when it is resumed."""
+    run = Trainer(replace(settings, schedule=replace(SCHEDULE, checkpoint_minutes=0.0)))
+    saved = []
+    monkeypatch.setattr(
+        run, "save", lambda: saved.append((run.progress.step, (run.output / "validation.csv").exists()))
+    )
+    run.run()
+    assert saved == [(1, False), (2, True), (3, True), (4, True)]
+
+
+def test_a_signal_ends_the_run_after_a_step_and_is_not_lost_while_processes_meet(settings, monkeypatch):
+    run = Trainer(settings)
+    average = Peers().average
+
+    def interrupted(modules, seconds, stop):
+        agreed = average(modules, seconds, stop)
+        signal.raise_signal(signal.SIGTERM)
+        return agreed
+
+    monkeypatch.setattr(Peers, "average", lambda self, *given: interrupted(*given))
+    before = signal.getsignal(signal.SIGTERM)
+    assert not run.run().finished and run.progress.step == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.undo()
+    assert Trainer(settings, resume=True).run().finished
+
+
+def test_a_state_of_another_configuration_is_refused(settings):
+    Trainer(settings).save()
+    for other in (
+        replace(settings, adapter_rank=4),
+        replace(settings, optimiser=OptimiserSettings(rates={"image_encoder": 0.0})),
+    ):
+        with pytest.raises(
+            TrainingError, match="run: its state is of a run with another model or other trained layers"
+        ):
+            Trainer(other, resume=True)
+
+
+def test_a_full_disk_leaves_the_state_before(settings):
+    run = Trainer(settings)
+    run.save()
+    (run.output / "state.pt.partial").symlink_to("/dev/full")
+    run.progress.step = 1
+    with pytest.raises(OSError, match="run: step 1 cannot be saved .*; what was saved before is whole"):
+        run.save()
+    assert Trainer(settings, resume=True).progress.step == 0
+
+
+def test_no_validation_is_wanted_with_no_clips_for_it(settings):
+    run = Trainer(replace(settings, schedule=replace(SCHEDULE, steps=1, val_clips=0)))
+    assert run.run().finished and not (run.output / "validation.csv").exists()
+
+
+@pytest.mark.parametrize("batch", ["image_batch", "video_batch"])
+def test_a_batch_that_processes_cannot_share_is_refused(settings, monkeypatch, batch):
+    monkeypatch.setattr("robotseg_ros.training.trainer.join_peers", lambda device: Peers(0, 2))
+    schedule = replace(SCHEDULE, **{"image_batch": 2, "video_batch": 2, batch: 3})
+    with pytest.raises(TrainingError, match=f"schedule.{batch} 3 cannot be shared by 2 processes"):
+        Trainer(replace(settings, schedule=schedule))
+
+
 def test_a_folder_with_a_run_is_not_overwritten(settings):
     trainer = Trainer(settings)
     trainer.save()
@@ -119,6 +197,30 @@ def test_prompts_lie_on_their_masks():
     assert not torch.equal(prompts.perturbed(rng, masks), masks)
 
 
+@pytest.mark.parametrize(
+    "video, expected",
+    [
+        (True, {"none": 0.4, "point": 0.2, "box": 0.2, "mask": 0.2}),
+        (False, {"none": 0.6, "point": 0.2, "box": 0.2, "mask": 0.0}),
+    ],
+)
+def test_prompts_come_with_the_published_probabilities(video, expected):
+    rng = np.random.default_rng(0)
+    masks = torch.zeros(1, 1, 8, 8)
+    masks[..., 2:5, 2:5] = 1
+    counts = dict.fromkeys(expected, 0)
+    for _ in range(4000):
+        prompt = prompts.sample_prompt(rng, PromptSettings(), masks, video)
+        if prompt is None:
+            counts["none"] += 1
+        elif prompt.mask is not None:
+            counts["mask"] += 1
+            assert torch.equal(prompt.mask, masks)
+        else:
+            counts[{1: "point", 2: "box"}[prompt.points.shape[1]]] += 1
+    assert {kind: count / 4000 for kind, count in counts.items()} == pytest.approx(expected, abs=0.025)
+
+
 def test_the_schedule_warms_up_decays_and_changes_phase_and_size():
     schedule = Schedule(
         ScheduleSettings(max_minutes=10, warmup_steps=10, image_fraction=0.5, sides=((0.0, 64), (0.5, 128))),
@@ -149,6 +251,26 @@ def test_the_shipped_configurations_can_be_used(path):
     settings = read_settings(path)
     preset(settings.model)
     Schedule(settings.schedule, settings.optimiser)
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "adapter"])
+def test_the_published_network_is_fine_tuned_by_the_recipes(settings, tmp_path, recipe):
+    """On weights of its form; on pictures of 64 pixels, so that a CPU can."""
+    torch.manual_seed(0)
+    published = RobotSeg(preset("robotseg"))
+    torch.save({"model": published.state_dict()}, tmp_path / "robotseg.pt")
+    given = read_settings(config_dir() / "training" / f"{recipe}.yaml")
+    given = replace(given, model="robotseg", initial_checkpoint=str(tmp_path / "robotseg.pt"), output=settings.output)
+    schedule = replace(SCHEDULE, steps=2, warmup_steps=0, video_every=1)
+    run = Trainer(replace(given, data=settings.data, schedule=schedule, compute=settings.compute))
+    assert run.run().finished
+    assert {path.name for path in run.output.iterdir()} >= {"image_losses.csv", "video_losses.csv", "validation.csv"}
+    if recipe == "adapter":
+        load_adapter(published, run.output / "weights.safetensors")
+        return
+    before = published.state_dict()
+    load_checkpoint(published, run.output / "weights.safetensors")
+    assert sum(not torch.equal(tensor, before[name]) for name, tensor in run.network.state_dict().items()) > 400
 
 
 def test_an_adapters_run_moves_the_adapter_alone(settings, tmp_path):

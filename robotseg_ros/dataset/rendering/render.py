@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -264,7 +265,8 @@ def write_clip(
     """Writes `image/<name>/*.jpg`, `mask_gt/<name>/{000,001,002}/*.png`, `facts/<name>.json` below `out`, and where there
     are depth images, `<folder>/<name>/*.png` for each of `DEPTH_FOLDERS`.
 
-    Everything goes to a temporary folder first: a clip is there wholly (its facts exist) or not at all.
+    Everything goes to a temporary folder first: a clip is there wholly (its facts exist) or not at all. Raises OSError
+    where an image cannot be written.
     """
     partial = out / f".partial-{name}"
     shutil.rmtree(partial, ignore_errors=True)
@@ -272,20 +274,25 @@ def write_clip(
         (partial / folder).mkdir(parents=True)
     for index, (image, labels) in enumerate(zip(frames, parts, strict=True)):
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(facts["quality"])]
-        cv2.imwrite(str(partial / "image" / f"{index:05d}.jpg"), image[..., ::-1], quality)
+        _write_image(partial / "image" / f"{index:05d}.jpg", image[..., ::-1], quality)
         for part, mask in enumerate((labels == 1, labels == 2, labels > 0)):
-            path = str(partial / "mask" / f"{part:03d}" / f"{index:05d}.png")
-            cv2.imwrite(path, mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+            path = partial / "mask" / f"{part:03d}" / f"{index:05d}.png"
+            _write_image(path, mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
     for index, by_folder in enumerate(depths):
         for folder, depth in by_folder.items():
             (partial / folder).mkdir(exist_ok=True)
-            cv2.imwrite(str(partial / folder / f"{index:05d}.png"), depth)
+            _write_image(partial / folder / f"{index:05d}.png", depth)
     for source, target in (("mask", "mask_gt"), *((folder, folder) for folder in DEPTH_FOLDERS), ("image", "image")):
         _move(partial / source, out / target / name)
     (out / "facts").mkdir(exist_ok=True)
     (partial / "facts.json").write_text(json.dumps(facts))
     (partial / "facts.json").rename(out / "facts" / f"{name}.json")
     partial.rmdir()
+
+
+def _write_image(path: Path, image: NDArray[Any], options: Sequence[int] = ()) -> None:
+    if not cv2.imwrite(str(path), image, options):  # it says no more
+        raise OSError(f"{path}: cannot be written; is the disk full?")
 
 
 def _move(source: Path, target: Path) -> None:
@@ -300,9 +307,18 @@ Job = tuple[str, ClipSpec]
 
 
 def _start_worker() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["LP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the one that started it is gone: killed, it cannot tell its workers to."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _render_and_write(job: Job) -> dict[str, Any]:
