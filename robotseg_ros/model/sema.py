@@ -126,7 +126,10 @@ def structure_gate(structure: Tensor, scale: int) -> Tensor:
 
 
 class StructureEnhancedLayer(nn.Module):
-    """One layer of SEMA: SAM 2's memory attention layer, its output gated by the predicted structure."""
+    """One layer of SEMA: SAM 2's memory attention layer, its output gated by the predicted structure.
+
+    `gated = False` leaves structure and gate out (`StructureEnhancedMemoryAssociator.without_last_gate`).
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -143,23 +146,26 @@ class StructureEnhancedLayer(nn.Module):
         self.structure_head = nn.Conv2d(width, 1, 3, padding=1)
         self.structure_strength = nn.Parameter(torch.ones(()))
         self.grid, self.stride = config.grid, config.stride
+        self.gated = True
 
     def forward(
         self, x: Tensor, edges: Tensor, memory: Tensor, keys: Tensor, tables: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """x (b, N, C), edges (b, 1, h, w), memory and keys (B, M, Cm), B a multiple of b.
 
-        Returns tokens (B, N, C) and the structure logits (B, 1, h, w). Self-attention of the first layer sees the image
-        alone, so it runs once an image however many parts (B / b) there are.
+        Returns tokens (B, N, C) and the structure logits (B, 1, h, w), None without a gate. Self-attention of the first
+        layer sees the image alone, so it runs once an image however many parts (B / b) there are.
         """
         normed = self.norm1(x)
         x = x + self.self_attn(normed, normed, normed, tables)
         x = repeat_to(x, memory.shape[0])
         x = x + self.cross_attn_image(self.norm2(x), keys, memory, tables)
+        enhanced = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
+        if not self.gated:
+            return enhanced, None
         structure = self._structure(x, repeat_to(edges, memory.shape[0]), memory, keys, tables)
-        x = x + self.linear2(F.relu(self.linear1(self.norm3(x))))
         gate = structure_gate(structure, self.stride).flatten(2).transpose(1, 2)
-        return x * (1 + self.structure_strength * gate), structure
+        return enhanced * (1 + self.structure_strength * gate), structure
 
     def _structure(
         self, x: Tensor, edges: Tensor, memory: Tensor, keys: Tensor, tables: tuple[Tensor, Tensor]
@@ -194,6 +200,13 @@ class StructureEnhancedMemoryAssociator(nn.Module):
         self.register_buffer("tables_cos", cos, persistent=False)
         self.register_buffer("tables_sin", sin, persistent=False)
 
+    def without_last_gate(self) -> None:
+        """Leaves the last layer's structure branch out, which changes nothing that follows: its gate multiplies all of a
+        token by one number, and the closing LayerNorm divides that out again (but for its epsilon)."""
+        last = self.layers[-1]
+        assert isinstance(last, StructureEnhancedLayer)
+        last.gated = False
+
     def forward(
         self, tokens: Tensor, position: Tensor, edges: Tensor, memory: Tensor, memory_position: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
@@ -201,12 +214,13 @@ class StructureEnhancedMemoryAssociator(nn.Module):
 
         tokens (b, N, C) image features; position (1, N, C) their sine encoding; edges (b, 1, h, w); memory and
         memory_position (B, M, Cm), whole frames first, then pointer tokens. Returns (B, N, C) and the structure logits
-        of each layer, (B, 1, h, w).
+        of each layer that has a gate, (B, 1, h, w).
         """
         x = tokens + 0.1 * position
         keys = memory + memory_position
         structures = []
         for layer in self.layers:
             x, structure = layer(x, edges, memory, keys, (self.tables_cos, self.tables_sin))
-            structures.append(structure)
+            if structure is not None:
+                structures.append(structure)
         return self.norm(x), structures

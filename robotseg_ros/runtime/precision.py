@@ -1,4 +1,4 @@
-"""Prepares a network for inference: folded batch normalisation, memory layout, precision."""
+"""Prepares a network for inference: what has no effect is left out, layers are folded, memory layout, precision."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ PRECISIONS: tuple[str, ...] = ("float32", "bfloat16")
 def prepare(network: RobotSeg, precision: str = "float32") -> RobotSeg:
     """A copy of `network` made fast for inference on the device it is on; the original is untouched.
 
-    `float32` gives the same masks (batch normalisation is folded into convolutions, which moves logits by rounding only).
+    `float32` gives the same masks: batch normalisation is folded into convolutions and SEMA's last structure branch, which
+    has no effect, left out (its logits are missing in `StepOutput.structure`). This moves logits by rounding only.
     `bfloat16` runs the trunk in bfloat16: faster on recent GPUs and CPUs, masks differ slightly. Raises ValueError for
     another precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
     fast = copy.deepcopy(network).eval().requires_grad_(False)
+    fast.memory_attention.without_last_gate()
     trunk = fast.image_encoder.trunk
     if isinstance(trunk, MobileNetTrunk):
         _fold_batch_norms(trunk)

@@ -51,6 +51,24 @@ def test_a_prepared_network_gives_the_plain_masks(precision: str, tolerance: flo
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
+def test_semas_last_structure_branch_has_no_effect(strength: float) -> None:
+    torch.manual_seed(0)
+    config = preset("robotseg_nano")
+    sema = RobotSeg(config).memory_attention.eval().requires_grad_(False)
+    for layer in sema.layers:
+        layer.structure_strength.fill_(strength)
+    tokens, memory = torch.randn(1, config.grid**2, config.d_model), torch.randn(3, config.grid**2, config.memory_dim)
+    inputs = (tokens, torch.zeros_like(tokens), torch.rand(1, 1, config.grid, config.grid), memory, memory)
+    all_gates, gates = sema(*inputs)
+    sema.without_last_gate()
+    without, fewer = sema(*inputs)
+    torch.testing.assert_close(without, all_gates, rtol=0, atol=2e-5)
+    assert len(gates) == config.attention_layers and len(fewer) == config.attention_layers - 1
+    sema.layers[0].gated = False  # an earlier one has an effect, unless its gate is off
+    assert torch.allclose(sema(*inputs)[0], all_gates, rtol=0, atol=2e-5) == (strength == 0)
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="one of float32, bfloat16"):
         prepare(RobotSeg(preset("robotseg_nano")), "int4")
