@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..dataset.clip import Clip, Frame
+from ..worker_process import end_with_parent
 from .inputs import clip_stamp
 from .pictures import Extremes
 from .protocol import SETTINGS, Segmenter, Setting, score_frame, segment
@@ -118,6 +119,7 @@ _make: Callable[[str, Sequence[str]], Segmenter] | None = None
 def _begin(plan: Plan, device: str, processes: int, turns: Any) -> None:
     import torch
 
+    end_with_parent()
     number = turns.get()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     cv2.setNumThreads(1)

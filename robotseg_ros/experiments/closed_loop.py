@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..dataset.rendering.embodiments import names
 from ..dataset.rendering.splits import SEEDS, SPLITS
 from ..model import RobotSeg
+from ..worker_process import end_with_parent
 from .reaching import CONDITIONS, MOVES, REACHED, Episode, Shot, reach
 from .reaching_world import SIZE, ReachingWorld
 from .report import Outcome
@@ -102,6 +103,7 @@ _network: RobotSeg | None = None  # of a worker process
 
 def _start_worker(network: RobotSeg) -> None:
     global _network
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _network = network
 

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...worker_process import end_with_parent
 from . import assets, motion, postprocess, stereo
 from .painter import Painter
 from .scene import Scene, build_scene
@@ -307,18 +307,10 @@ Job = tuple[str, ClipSpec]
 
 
 def _start_worker() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["LP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
-
-
-def _end_with_parent() -> None:
-    """Ends this process once the one that started it is gone: killed, it cannot tell its workers to."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _render_and_write(job: Job) -> dict[str, Any]:
