@@ -1,4 +1,4 @@
-"""What differs between ROS distributions (Humble to Kilted) or may not be installed, in one place."""
+"""What differs between ROS distributions (Humble to Lyrical) or may not be installed, in one place."""
 
 from __future__ import annotations
 
