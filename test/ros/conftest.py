@@ -125,10 +125,11 @@ class Probe:
         message.header.frame_id = "camera_optical"
         return message
 
-    def answer(self, message: Any, output: str = "status", topic: str = "image") -> Any:
-        """Publishes an image until `output` has a message of its stamp, which is returned."""
+    def answer(self, message: Any, output: str = "status", topic: str = "image", sent: bool = False) -> Any:
+        """Publishes an image until `output` has a message of its stamp, which is returned. One that was sent already is
+        sent again only if nothing comes: a first message may get lost, while the two sides find each other."""
         self.listen(output)
-        last = [0.0]
+        last = [time.monotonic() if sent else 0.0]
 
         def answered() -> Any:
             if time.monotonic() - last[0] > REPUBLISH_S:

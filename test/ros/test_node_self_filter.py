@@ -84,10 +84,11 @@ def filtered(probe, output, message, source):
     square = probe.image("mono8", *SIZE)
     square.data = np.pad(np.ones((24, 30), np.uint8), ((8, 16), (20, 14))).tobytes()
     assert probe.call("robotseg/prompt", Prompt.Request(part="robot", mask=square), Prompt).success
-    probe.publish(message, output.split("/")[0])
+    topic = output.split("/")[0]
+    probe.publish(message, topic)
     probe.spin(0.1)
     probe.publish(source)
-    return probe.wait(lambda: probe.find(output, message.header), f"{output} for {message.header.stamp}")
+    return probe.answer(message, output, topic, sent=True)
 
 
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
@@ -106,8 +107,7 @@ def test_depth_that_comes_after_the_mask_is_filtered_too_under_its_own_stamp(pro
     image = probe.image(height=SIZE[0], width=SIZE[1])
     probe.answer(image)
     message = depth(probe, image, shift_ms=15)
-    probe.publish(message, "depth")
-    made = probe.wait(lambda: probe.find("depth/filtered", message.header), "the filtered depth")
+    made = probe.answer(message, "depth/filtered", "depth")
     assert made.header == message.header
 
 
