@@ -25,7 +25,6 @@ _REQUIRED = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "yaml": "pyyaml",
-    "kornia": "kornia",
     "lz4": "lz4",
     "rosbags": "rosbags",
     "safetensors": "safetensors",

@@ -28,7 +28,6 @@ PROVIDERS: dict[str, tuple[str | None, str | None]] = {
     "cv_bridge": (None, None),
     "fast_simplification": ("fast-simplification", None),
     "hydra": ("hydra-core", "python3-hydra-core-pip"),
-    "kornia": ("kornia", "python3-kornia-pip"),
     "lz4": ("lz4", None),
     "matplotlib": ("matplotlib", None),
     "mujoco": ("mujoco", None),

@@ -118,7 +118,7 @@ def test_the_profile_is_named_as_the_distribution_reads_it(monkeypatch):
 
 def test_every_finding_that_is_not_in_order_says_what_to_do(monkeypatch, model_file):
     monkeypatch.setitem(sys.modules, "rclpy", None)
-    monkeypatch.setitem(sys.modules, "kornia", None)
+    monkeypatch.setitem(sys.modules, "lz4", None)
     for finding in examine(str(model_file), device="cuda:99", ros=True):
         if finding.status == "fail":
             assert finding.advice, finding
