@@ -124,6 +124,7 @@ def test_a_figure_over_runs_says_how_they_differ():
     assert over_runs([80.0, 82.0, 84.0]) == "82.0 ± 2.0" and over_runs([80.0]) == "80.0"
 
 
+@pytest.mark.slow  # it trains eight networks and runs each on two streams
 def test_a_loss_is_left_out_over_two_seeds_and_nothing_is_trained_twice(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("robotseg_ros.experiments.catalog.LONG", 36)
     for split in ("seen", "train"):

@@ -57,13 +57,16 @@ def _with_edges(network: RobotSeg, edge_source: str) -> RobotSeg:
     return other
 
 
-def test_automatic(golden_network: RobotSeg, golden_clip: NDArray[np.uint8], golden_dir: Path) -> None:
-    _run(golden_network, golden_clip, _golden(golden_dir, "golden1_auto_robot"))
+FIRST = 4  # frames of the fast tests: the first with memories of both kinds and pointers of several ages comes last
+
+
+def test_automatic_first_frames(golden_network: RobotSeg, golden_clip: NDArray[np.uint8], golden_dir: Path) -> None:
+    _run(golden_network, golden_clip[:FIRST], _golden(golden_dir, "golden1_auto_robot"))
 
 
 def test_point_prompt_first_frames(golden_network: RobotSeg, golden_clip: NDArray[np.uint8], golden_dir: Path) -> None:
     golden = _golden(golden_dir, "golden1_point_robot")
-    _run(golden_network, golden_clip[:3], golden, {"points": [(512, 480)], "labels": [1]})
+    _run(golden_network, golden_clip[:2], golden, {"points": [(512, 480)], "labels": [1]})
 
 
 def test_edges_of_the_picture_first_frames(
@@ -71,7 +74,12 @@ def test_edges_of_the_picture_first_frames(
 ) -> None:
     golden = _golden(golden_dir, "golden2_rgbraw_auto_robot")
     golden.pop("mask256_f0", None)
-    _run(_with_edges(golden_network, "rgb"), golden_clip[:3], golden)
+    _run(_with_edges(golden_network, "rgb"), golden_clip[:2], golden)
+
+
+@pytest.mark.slow
+def test_automatic(golden_network: RobotSeg, golden_clip: NDArray[np.uint8], golden_dir: Path) -> None:
+    _run(golden_network, golden_clip, _golden(golden_dir, "golden1_auto_robot"))
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_two_processes_train_one_network(command):
     assert steps_taken(output) == CONFIG["schedule"]["steps"], "one process writes, once a step"
 
 
-@pytest.mark.parametrize("steps_before", [1, 4])
+@pytest.mark.parametrize("steps_before", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_run_killed_anywhere_and_resumed_ends_with_the_same_weights(command, steps_before):
     launched, whole = command("whole")
     finish(launched)
