@@ -51,8 +51,10 @@ class ModelSource:
     def key(self, clip: str) -> str:
         from ..model import model_info
 
-        files = [self.checkpoint or model_info(self.model).checkpoint, self.adapter]
-        return f"{self.model} {self.precision} {stamp(Path(file) for file in files if file)}"
+        info = model_info(self.model)
+        files = [self.checkpoint or info.checkpoint, self.adapter]
+        network = f"{info.config.image_size} {info.config.edge_source}"
+        return f"{self.model} {network} {self.precision} {stamp(Path(file) for file in files if file)}"
 
     def load(self, device: str) -> Any:
         """The network. Raises ValueError."""

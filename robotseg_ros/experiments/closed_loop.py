@@ -77,8 +77,8 @@ def _settings() -> Result:
 
 
 def fingerprint(network: RobotSeg) -> str:
-    """Hexadecimal digest of all weights."""
-    digest = hashlib.sha256()
+    """Hexadecimal digest of the network's configuration and all its weights."""
+    digest = hashlib.sha256(repr(network.config).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -13,21 +13,21 @@ import yaml
 from ..resources import config_dir
 from .adapter import load_adapter
 from .checkpoint import CheckpointError, load_checkpoint
-from .config import EDGE_SOURCES, preset
+from .config import ModelConfig, preset
 from .network import RobotSeg
 
 _log = logging.getLogger(__name__)
-_KEYS = ("name", "preset", "checkpoint", "edge_source", "description", "source")
+_KEYS = ("name", "preset", "checkpoint", "edge_source", "image_size", "description", "source")
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One model file: `checkpoint` is None where the user has to bring the weights, `source` says from where."""
+    """One model file: `config` is its preset with the `edge_source` and `image_size` that the file gives, `checkpoint` None
+    where the user has to bring the weights, `source` says from where."""
 
     name: str
-    preset: str
+    config: ModelConfig
     checkpoint: Path | None
-    edge_source: str
     description: str
     source: str
 
@@ -50,16 +50,16 @@ def model_info(model: str | Path) -> ModelFile:
     if unknown or "preset" not in content:
         wrong = f"unknown keys {unknown}" if unknown else "no 'preset'"
         raise ValueError(f"model file {path} has {wrong}; its keys are {', '.join(_KEYS)}")
-    config = preset(content["preset"])
-    edge_source = content.get("edge_source") or config.edge_source
-    if edge_source not in EDGE_SOURCES:
-        raise ValueError(f"model file {path}: edge_source is {edge_source!r}; it must be one of {EDGE_SOURCES}")
+    chosen = {key: content[key] for key in ("edge_source", "image_size") if content.get(key)}
+    try:
+        config = dataclasses.replace(preset(content["preset"]), **chosen)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"model file {path}: {error}") from error
     checkpoint = content.get("checkpoint")
     return ModelFile(
         name=content.get("name", path.stem),
-        preset=config.name,
+        config=config,
         checkpoint=(path.parent / checkpoint).resolve() if checkpoint else None,
-        edge_source=edge_source,
         description=content.get("description", ""),
         source=content.get("source", ""),
     )
@@ -91,8 +91,7 @@ def build_network(
     unknown model and CheckpointError for weights that are missing or do not fit.
     """
     info = model_info(model)
-    config = dataclasses.replace(preset(info.preset), edge_source=edge_source or info.edge_source)
-    network = RobotSeg(config)
+    network = RobotSeg(dataclasses.replace(info.config, edge_source=edge_source or info.config.edge_source))
     path = Path(checkpoint).expanduser() if checkpoint else info.checkpoint
     if path is None:
         _log.warning("model %s: no checkpoint given, the weights are random. %s", info.name, info.source)

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 
 from robotseg_ros.model import (
     CheckpointError,
@@ -13,20 +14,20 @@ from robotseg_ros.model import (
     build_network,
     load_model,
     model_info,
-    preset,
 )
+from robotseg_ros.model.config import PRESETS
 
 
 def test_the_models_we_ship_are_there() -> None:
     assert {"robotseg", "robotseg_nano"} <= set(available_models())
     for name in available_models():
         info = model_info(name)
-        assert info.name == name and preset(info.preset) and info.description and info.source
+        assert info.name == name and info.config.name in PRESETS and info.description and info.source
 
 
 def test_the_published_model_brings_no_weights_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     assert model_info("robotseg").checkpoint is None
-    assert model_info("robotseg").edge_source == "normalised"
+    assert model_info("robotseg").config.edge_source == "normalised"
     with caplog.at_level(logging.WARNING):
         network = build_network("robotseg")
     assert "weights are random" in caplog.text
@@ -49,6 +50,14 @@ def test_the_edge_source_can_be_chosen() -> None:
     assert build_network("robotseg_nano", edge_source="normalised").config.edge_source == "normalised"
 
 
+def test_the_same_weights_serve_another_input_size(tmp_path: Path) -> None:
+    path = tmp_path / "smaller.yaml"
+    path.write_text(f"preset: robotseg_nano\nimage_size: 192\ncheckpoint: {model_info('robotseg_nano').checkpoint}\n")
+    smaller, usual = build_network(path), build_network("robotseg_nano")
+    assert smaller.config.image_size == 192 < usual.config.image_size
+    assert all(torch.equal(smaller.state_dict()[name], tensor) for name, tensor in usual.state_dict().items())
+
+
 def test_a_model_file_of_the_users_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("preset: robotseg_nano\ncheckpoint: weights/mine.safetensors\n")
@@ -65,6 +74,8 @@ def test_a_model_file_of_the_users_own(tmp_path: Path) -> None:
         ("name: x", "no 'preset'"),
         ("preset: robotseg_nano\nweights: a", "unknown keys"),
         ("preset: robotseg_nano\nedge_source: bgr", "edge_source is 'bgr'"),
+        ("preset: robotseg_nano\nimage_size: 250", "image_size is 250; it must be a multiple of 32"),
+        ("preset: robotseg_nano\nimage_size: large", "wrong.yaml"),
         ("- a", "must be a mapping"),
         ("a: [", "not valid YAML"),
     ],

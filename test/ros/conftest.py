@@ -236,11 +236,11 @@ def make_probe(ros_env: dict[str, str]) -> Iterator[Callable[[str], Probe]]:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of weights for `robotseg_nano`: its own, or random ones where the repository has none."""
-    from robotseg_ros.model import RobotSeg, model_info, preset, save_checkpoint
+    from robotseg_ros.model import RobotSeg, model_info, save_checkpoint
 
     info = model_info("robotseg_nano")
     if info.checkpoint is not None and info.checkpoint.is_file():
         return str(info.checkpoint)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_checkpoint(RobotSeg(preset(info.preset)), path)
+    save_checkpoint(RobotSeg(info.config), path)
     return str(path)
