@@ -31,6 +31,8 @@ class MobileTrunk:
     """MobileNetV2 (Sandler et al. 2018, table 2), for CPUs and small GPUs (`robotseg_ros.model.trunk.MobileNetTrunk`).
 
     levels: for each of the strides 2, 4, 8, 16 and 32 its groups of blocks as (expansion, channels, blocks).
+    top_down: for the strides 4, 8 and 16, (expansion, blocks) of what takes into a map what the coarser ones know; () is
+        MobileNetV2 alone.
     """
 
     stem: int = 32
@@ -41,6 +43,7 @@ class MobileTrunk:
         ((6, 64, 4), (6, 96, 3)),
         ((6, 160, 3), (6, 320, 1)),
     )
+    top_down: tuple[tuple[int, int], ...] = ()
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -127,8 +130,8 @@ PRESETS: dict[str, ModelConfig] = {
         ModelConfig(name="robotseg_small", image_size=512, trunk=HieraTrunk()),
         ModelConfig(
             name="robotseg_nano",
-            image_size=256,
-            trunk=MobileTrunk(),
+            image_size=320,
+            trunk=MobileTrunk(top_down=((2, 1), (6, 2), (6, 2))),
             d_model=128,
             attention_layers=2,
             attention_mlp=256,

@@ -164,7 +164,10 @@ class RobotSeg(nn.Module):
         coarse = lateral[0](maps[3])
         tokens = lateral[1](maps[2]) + F.interpolate(coarse.float(), scale_factor=2.0, mode="nearest").to(coarse.dtype)
         decoder = self.sam_mask_decoder
-        high_res = [decoder.conv_s0(lateral[3](maps[0])), decoder.conv_s1(lateral[2](maps[1]))]
+        high_res = [
+            _projected(maps[0], lateral[3].conv, decoder.conv_s0),
+            _projected(maps[1], lateral[2].conv, decoder.conv_s1),
+        ]
         if edges:
             found = edge_map(images, self.config.edge_source, self.config.stride)
         else:
@@ -350,6 +353,14 @@ def _learned(*shape: int) -> nn.Parameter:
     parameter = nn.Parameter(torch.zeros(*shape))
     nn.init.trunc_normal_(parameter, std=0.02)
     return parameter
+
+
+def _projected(level: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
+    """Two 1x1 convolutions as the one that they are together: nothing lies between the neck's and the decoder's, and the
+    wide map between them would be the largest of the whole network."""
+    weight = second.weight.flatten(1) @ first.weight.flatten(1)
+    assert first.bias is not None and second.bias is not None
+    return F.conv2d(level, weight[..., None, None], second.weight.flatten(1) @ first.bias + second.bias)
 
 
 def _sine_positions(width: int, grid: int) -> Tensor:

@@ -73,6 +73,30 @@ def sample_geometry(rng: Rng, settings: AugmentSettings, width: int, height: int
     return Geometry(matrix, border, tuple(int(level) for level in rng.integers(0, 256, 3)))  # type: ignore[arg-type]
 
 
+def sample_window(rng: Rng, label: np.ndarray, side: int, tries: int = 8) -> Geometry:
+    """A piece of the frame instead of all of it; every second time the one of `tries` that shows least of the robot.
+
+    The labelled first frame of a clip nearly always shows the robot whole. Without pieces that show the arm alone, or
+    nothing, a network learns that each part is there in every picture. label (H, W).
+    """
+    windows = [_random_window(rng, *label.shape) for _ in range(tries)]
+    if rng.random() < 0.5:
+        shown = [np.count_nonzero(label[y : y + height, x : x + width]) for x, y, width, height in windows]
+        x, y, width, height = windows[int(np.argmin(shown))]
+    else:
+        x, y, width, height = windows[0]
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    scale = np.diag([mirror * side / width, side / height, 1.0])
+    matrix = _centred(side) @ scale @ _offset(-(x + width / 2), -(y + height / 2))
+    return Geometry(matrix, cv2.BORDER_REFLECT_101, (0, 0, 0))
+
+
+def _random_window(rng: Rng, height: int, width: int) -> tuple[int, int, int, int]:
+    """x, y, width, height of a window of a third to four fifths of the frame each way."""
+    wide, high = np.round(rng.uniform(0.33, 0.8) * rng.uniform(0.85, 1.15, 2) * (width, height)).astype(int)
+    return int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1)), int(wide), int(high)
+
+
 def moved(rng: Rng, geometry: Geometry, side: int) -> Geometry:
     """The geometry of the next frame when a still is moved: shifted, turned and zoomed a little about the centre."""
     angle, zoom = np.deg2rad(rng.normal(0, 4)), float(np.exp(rng.normal(0, 0.05)))

@@ -11,6 +11,7 @@ from torch import nn
 from .settings import OptimiserSettings
 
 TRUNK = "image_encoder.trunk."
+TOP_DOWN = TRUNK + "top_down."
 
 
 def build_optimiser(modules: Sequence[nn.Module], settings: OptimiserSettings) -> torch.optim.AdamW:
@@ -53,12 +54,12 @@ def rate_of(name: str, settings: OptimiserSettings) -> float:
 
 
 def trunk_depths(names: Sequence[str]) -> dict[str, int]:
-    """Blocks between each of the trunk's parameters and the trunk's end: 0 in the last block.
+    """Blocks between each of the trunk's parameters and the trunk's end: 0 in the last block, and for the way back down.
 
     A block is what one chain of indices names (`blocks.3`, `levels.2.1`); what has none (stem, patch embedding, position
     tables) comes before the first block.
     """
-    blocks = {name: _block(name) for name in names if name.startswith(TRUNK)}
+    blocks = {name: _block(name) for name in names if name.startswith(TRUNK) and not name.startswith(TOP_DOWN)}
     order = {block: place for place, block in enumerate(sorted(set(blocks.values())))}
     return {name: len(order) - 1 - order[block] for name, block in blocks.items()}
 

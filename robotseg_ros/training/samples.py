@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import Appearance, jittered, moved, sample_geometry, sample_look, warp, warp_label
+from .augment import Appearance, jittered, moved, sample_geometry, sample_look, sample_window, warp, warp_label
 from .clip_cache import ARM, GRIPPER, ClipCache, ClipEntry
 from .settings import TrainSettings
 
@@ -88,6 +88,8 @@ class BatchSource(Dataset):
         indices = window(rng, clip, frames, stride)
         augment, cache = self.settings.augment, self.cache
         geometries = [sample_geometry(rng, augment, cache.width, cache.height, side)]
+        if rng.random() < augment.window:
+            geometries = [sample_window(rng, cache.label(clip, indices[0]), side)]
         for _ in range(frames - 1):
             geometries.append(moved(rng, geometries[-1], side) if stride == 0 else geometries[0])
         labels = [cache.label(clip, index) for index in indices if index < clip.labelled]

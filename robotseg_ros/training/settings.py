@@ -128,6 +128,7 @@ class AugmentSettings:
     """Ranges and probabilities of the augmentation; geometry is drawn once per clip, colours too with a small jitter."""
 
     flip: float = 0.5
+    window: float = 0.1  # a piece of the frame in its place, one without a robot every second time that there is one
     zoom: tuple[float, float] = (0.6, 1.6)
     rotation: float = 15.0
     aspect: float = 1.25

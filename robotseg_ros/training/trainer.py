@@ -24,6 +24,7 @@ from .checkpoints import load_state, save_state
 from .clip_cache import ClipCache
 from .curves import LOSS_FILES, draw_curves
 from .dense_head import DenseHead
+from .heap import keep_freed_memory
 from .log_files import append_row, keep_rows
 from .objective import Objective
 from .optimiser import build_optimiser, freeze, set_rate
@@ -74,6 +75,7 @@ class Trainer:
         self.peers = join_peers(settings.compute.device)
         _refuse_uneven_shares(settings, self.peers.size)
         torch.set_num_threads(settings.compute.threads)
+        keep_freed_memory()
         cv2.setNumThreads(1)
         self.device = torch.device(settings.compute.device)
         self.network = initial_network(settings).to(self.device)

@@ -36,8 +36,9 @@ def test_the_published_model_resizes_with_pil() -> None:
 def test_any_size_fills_the_square(shape: tuple[int, int]) -> None:
     frame = np.full((*shape, 3), 200, np.uint8)
     out = preprocess(frame, preset("robotseg_nano"))
-    assert out.shape == (1, 3, 256, 256) and out.dtype == torch.float32
-    assert np.allclose(out[0].numpy(), _published(np.full((256, 256, 3), 200, np.uint8)))
+    side = preset("robotseg_nano").image_size
+    assert out.shape == (1, 3, side, side) and out.dtype == torch.float32
+    assert np.allclose(out[0].numpy(), _published(np.full((side, side, 3), 200, np.uint8)))
 
 
 def test_a_view_with_odd_strides_is_read_right() -> None:

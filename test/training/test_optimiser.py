@@ -20,8 +20,9 @@ def test_depth_counts_blocks_from_the_trunks_end():
     hiera = trunk_depths([f"image_encoder.trunk.{name}" for name in names] + ["no_mem_embed"])
     assert list(hiera.values()) == [2, 2, 1, 0]
     names = ["stem.0.weight", "levels.0.0.filter.0.weight", "levels.1.0.expand.0.weight", "levels.1.1.project.1.bias"]
+    names += ["top_down.narrow.0.0.weight", "top_down.blocks.0.0.filter.0.weight"]
     mobile = trunk_depths([f"image_encoder.trunk.{name}" for name in names])
-    assert list(mobile.values()) == [3, 2, 1, 0]
+    assert list(mobile.values()) == [3, 2, 1, 0]  # the way back down is as fast as the last block
 
 
 def test_every_parameter_is_in_one_group_with_its_rate():
@@ -55,7 +56,7 @@ def test_a_rate_of_zero_stops_gradients_there_and_before_it():
     network = RobotSeg(preset("robotseg_nano"))
     early = ("image_encoder.trunk.stem", "image_encoder.trunk.levels.0")
     freeze([network], OptimiserSettings(rates=dict.fromkeys(early, 0.0)))
-    features = network.encode_image(torch.rand(1, 3, 256, 256))
+    features = network.encode_image(torch.rand(1, 3, network.config.image_size, network.config.image_size))
     features.tokens.sum().backward()
     with_gradient = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert "image_encoder.trunk.levels.1.0.expand.0.weight" in with_gradient

@@ -10,7 +10,7 @@ import torch
 
 from robotseg_ros.dataset import masks
 from robotseg_ros.dataset.clip import ClipError
-from robotseg_ros.training.augment import resize_geometry, warp, warp_label, without_robot
+from robotseg_ros.training.augment import resize_geometry, sample_window, warp, warp_label, without_robot
 from robotseg_ros.training.clip_cache import ClipCache, read_clip
 from robotseg_ros.training.samples import BatchSource, Request, clip_order, part_masks, window
 from robotseg_ros.training.settings import AugmentSettings, ClipSettings, ScheduleSettings, TrainSettings
@@ -142,6 +142,19 @@ def test_the_plain_geometry_is_a_resize(cache):
     image, label = warp(cache.images[0], plain, 64), warp_label(cache.labels[0], plain, 64)
     assert image.shape == (64, 64, 3)
     assert abs((label > 0).mean() - (cache.labels[0] > 0).mean()) < 0.01
+
+
+def test_pieces_of_a_frame_often_show_no_robot_and_match_their_labels():
+    rng = np.random.default_rng(0)
+    image, label = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
+    image[16:32, 2:18], label[16:32, 2:18] = 255, 1
+    shown = []
+    for _ in range(40):
+        geometry = sample_window(rng, label, 32)
+        seen = warp_label(label, geometry, 32) > 0
+        shown.append(seen.any())
+        assert np.mean(seen == (warp(image, geometry, 32)[..., 0] > 127)) > 0.95
+    assert 5 < sum(shown) < 35, "a robot at the side is neither always nor never there"
 
 
 def test_a_backdrop_shows_nothing_of_its_robot():
