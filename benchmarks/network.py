@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from robotseg_ros.evaluation.table import text_table
-from robotseg_ros.model import RobotSeg, preprocess, preset
+from robotseg_ros.model import RobotSeg, model_info, preprocess, preset
 from robotseg_ros.runtime import prepare, select_device
 from robotseg_ros.streaming import StreamSegmenter
 
@@ -44,7 +44,7 @@ class OurStream:
     """A model of ours, as the node runs it."""
 
     def __init__(self, model: str, parts: int, device: torch.device):
-        network = prepare(RobotSeg(preset(model)).eval().to(device))
+        network = prepare(RobotSeg(model_info(model).config).eval().to(device))
         network.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(5.0)
         self._stream = StreamSegmenter(network, parts=PARTS[:parts])
         self.memory_frames = network.config.num_maskmem

@@ -130,7 +130,7 @@ PRESETS: dict[str, ModelConfig] = {
         ModelConfig(name="robotseg_small", image_size=512, trunk=HieraTrunk()),
         ModelConfig(
             name="robotseg_nano",
-            image_size=320,
+            image_size=256,
             trunk=MobileTrunk(top_down=((2, 1), (6, 2), (6, 2))),
             d_model=128,
             attention_layers=2,
