@@ -77,9 +77,9 @@ def _settings() -> Result:
 
 
 def fingerprint(network: RobotSeg) -> str:
-    """Hexadecimal digest of the network's configuration and all its weights."""
-    digest = hashlib.sha256(repr(network.config).encode())
-    for name, tensor in sorted(network.state_dict().items()):
+    """Hexadecimal digest of all weights, and of the tables that go with the input size."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted([*network.named_parameters(), *network.named_buffers()]):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 

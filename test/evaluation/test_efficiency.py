@@ -72,7 +72,7 @@ def test_the_columns_of_a_network_whose_count_is_known():
 def test_a_model_is_measured_with_full_memories():
     one = efficiency(ModelSource(), "cpu", ("arm",), frames=3)
     two = efficiency(ModelSource(), "cpu", ("arm", "gripper"), frames=3)
-    assert 3e6 < one.parameters == two.parameters < 4e6
+    assert 3.5e6 < one.parameters == two.parameters < 4.5e6
     assert one.gflops < two.gflops < 2 * one.gflops, "the image is encoded once for all parts"
     assert 0 < one.median_ms <= one.p95_ms and one.peak_mb > 50
     assert len(one.cells()) == len(one.HEADER)

@@ -118,7 +118,10 @@ def test_a_fingerprint_is_of_all_weights_and_their_names() -> None:
     assert loop.fingerprint(network) == before
     with torch.no_grad():
         network.bias[1] += 1e-6
-    assert loop.fingerprint(network) != before
+    moved = loop.fingerprint(network)
+    assert moved != before
+    network.register_buffer("position", torch.zeros(3), persistent=False)
+    assert loop.fingerprint(network) != moved, "another input size has other tables"
 
 
 @pytest.mark.parametrize(
