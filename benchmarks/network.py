@@ -3,7 +3,7 @@
     python benchmarks/network.py [--models robotseg_nano robotseg] [--parts 1 3] [--frames 20] [--device auto]
 
 The networks take turns, frame by frame, so that whatever else the machine does hits them alike; ratios are those of
-the turns. Weights are random (no effect on time). SAM 2.1 tiny is the class `SAM2Base` of the sam2 package with the
+the turns. Weights are those that come with a model, which say what of it is left out, else random. SAM 2.1 tiny is the class `SAM2Base` of the sam2 package with the
 released configuration, one point per object on the first frame, its memory pruned to what later frames read.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from robotseg_ros.evaluation.table import text_table
-from robotseg_ros.model import RobotSeg, model_info, preprocess, preset
+from robotseg_ros.model import build_network, preprocess, preset
 from robotseg_ros.runtime import prepare, select_device
 from robotseg_ros.streaming import StreamSegmenter
 
@@ -44,7 +44,7 @@ class OurStream:
     """A model of ours, as the node runs it."""
 
     def __init__(self, model: str, parts: int, device: torch.device):
-        network = prepare(RobotSeg(model_info(model).config).eval().to(device))
+        network = prepare(build_network(model, device=device))
         network.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(5.0)
         self._stream = StreamSegmenter(network, parts=PARTS[:parts])
         self.memory_frames = network.config.num_maskmem

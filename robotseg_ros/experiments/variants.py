@@ -35,9 +35,7 @@ def without_edges(network: RobotSeg) -> RobotSeg:
 def without_structure(network: RobotSeg) -> RobotSeg:
     """SEMA's gate is off: tokens are not strengthened by the structure map."""
     changed = copy.deepcopy(network)
-    for name, parameter in changed.named_parameters():
-        if name.endswith("structure_strength"):
-            parameter.data.zero_()
+    changed.memory_attention.close_gates()
     return changed
 
 

@@ -155,7 +155,8 @@ class RobotSeg(nn.Module):
     def encode_image(self, images: Tensor, edges: bool = True) -> ImageFeatures:
         """Features of ImageNet-normalised images (b, 3, S, S); no memory and no part enters here.
 
-        edges: False for frames without memory, which make no use of the edge map; it is zero then.
+        edges: False for frames without memory, which make no use of the edge map; it is zero then, and where no SEMA
+        layer has a structure branch.
 
         SAM 2's image encoder, whose neck is run level by level because its position encodings are constants here.
         """
@@ -168,7 +169,7 @@ class RobotSeg(nn.Module):
             _projected(maps[0], lateral[3].conv, decoder.conv_s0),
             _projected(maps[1], lateral[2].conv, decoder.conv_s1),
         ]
-        if edges:
+        if edges and self.memory_attention.uses_edges:
             found = edge_map(images, self.config.edge_source, self.config.stride)
         else:
             found = images.new_zeros(len(images), 1, self.config.grid, self.config.grid)

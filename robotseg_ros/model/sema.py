@@ -128,7 +128,7 @@ def structure_gate(structure: Tensor, scale: int) -> Tensor:
 class StructureEnhancedLayer(nn.Module):
     """One layer of SEMA: SAM 2's memory attention layer, its output gated by the predicted structure.
 
-    `gated = False` leaves structure and gate out (`StructureEnhancedMemoryAssociator.without_last_gate`).
+    `gated = False` leaves structure and gate out (`StructureEnhancedMemoryAssociator.without_idle_gates`).
     """
 
     def __init__(self, config: ModelConfig):
@@ -200,12 +200,29 @@ class StructureEnhancedMemoryAssociator(nn.Module):
         self.register_buffer("tables_cos", cos, persistent=False)
         self.register_buffer("tables_sin", sin, persistent=False)
 
-    def without_last_gate(self) -> None:
-        """Leaves the last layer's structure branch out, which changes nothing that follows: its gate multiplies all of a
-        token by one number, and the closing LayerNorm divides that out again (but for its epsilon)."""
-        last = self.layers[-1]
-        assert isinstance(last, StructureEnhancedLayer)
-        last.gated = False
+    def close_gates(self) -> None:
+        """Takes every structure branch's strength, so that none of them has an effect."""
+        for layer in self._layers():
+            nn.init.zeros_(layer.structure_strength)
+
+    def without_closed_gates(self) -> None:
+        """Leaves out the structure branches of no strength."""
+        for layer in self._layers():
+            layer.gated = bool(layer.structure_strength != 0)
+
+    def without_idle_gates(self) -> None:
+        """Leaves out all structure branches that change nothing: those of no strength, and the last layer's, whose gate
+        multiplies all of a token by one number, which the closing LayerNorm divides out again (but for its epsilon)."""
+        self.without_closed_gates()
+        self._layers()[-1].gated = False
+
+    @property
+    def uses_edges(self) -> bool:
+        """Whether any layer has a structure branch that is not left out."""
+        return any(layer.gated for layer in self._layers())
+
+    def _layers(self) -> list[StructureEnhancedLayer]:
+        return [layer for layer in self.layers if isinstance(layer, StructureEnhancedLayer)]
 
     def forward(
         self, tokens: Tensor, position: Tensor, edges: Tensor, memory: Tensor, memory_position: Tensor

@@ -79,16 +79,37 @@ def sample_window(rng: Rng, label: np.ndarray, side: int, tries: int = 8) -> Geo
     The labelled first frame of a clip nearly always shows the robot whole. Without pieces that show the arm alone, or
     nothing, a network learns that each part is there in every picture. label (H, W).
     """
-    windows = [_random_window(rng, *label.shape) for _ in range(tries)]
+    return _piece(_window(rng, label, tries), 1.0 if rng.random() < 0.5 else -1.0, side)
+
+
+def travelling(rng: Rng, label: np.ndarray, side: int, frames: int) -> list[Geometry]:
+    """Frames that pass from one piece of the picture to another, or cut to it: the robot leaves the view, or comes in.
+
+    Moved a little only, a still shows in its last frame what it showed in its first, and a memory learns that nothing
+    ever changes. label (H, W).
+    """
+    start, end = _window(rng, label), _window(rng, label)
+    share = np.linspace(0, 1, frames)
     if rng.random() < 0.5:
-        shown = [np.count_nonzero(label[y : y + height, x : x + width]) for x, y, width, height in windows]
-        x, y, width, height = windows[int(np.argmin(shown))]
-    else:
-        x, y, width, height = windows[0]
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
+        share = (np.arange(frames) >= rng.integers(1, frames)).astype(float)
+    mirror = 1.0 if rng.random() < 0.5 else -1.0
+    return [_piece((1 - part) * start + part * end, mirror, side) for part in share]
+
+
+def _piece(window: np.ndarray, mirror: float, side: int) -> Geometry:
+    x, y, width, height = window
     scale = np.diag([mirror * side / width, side / height, 1.0])
     matrix = _centred(side) @ scale @ _offset(-(x + width / 2), -(y + height / 2))
     return Geometry(matrix, cv2.BORDER_REFLECT_101, (0, 0, 0))
+
+
+def _window(rng: Rng, label: np.ndarray, tries: int = 8) -> np.ndarray:
+    """x, y, width, height: every second time of that of `tries` windows which shows least of the robot."""
+    windows = [_random_window(rng, *label.shape) for _ in range(tries)]
+    if rng.random() >= 0.5:
+        return np.array(windows[0], float)
+    shown = [np.count_nonzero(label[y : y + height, x : x + width]) for x, y, width, height in windows]
+    return np.array(windows[int(np.argmin(shown))], float)
 
 
 def _random_window(rng: Rng, height: int, width: int) -> tuple[int, int, int, int]:

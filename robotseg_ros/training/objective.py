@@ -98,7 +98,7 @@ class Objective:
             wrong = perturbed(rng, first)
 
             def corrupt(output: StepOutput) -> StepOutput:
-                return with_mask(output, wrong)
+                return with_mask(output, wrong, network.no_obj_ptr)
 
         if rng.random() < chances.long_stream:
             ages = np.exp(rng.uniform(0, np.log(LONGEST_AGE), clips)).round()

@@ -16,6 +16,8 @@ def resized(network: RobotSeg, side: int) -> RobotSeg:
         return network
     other = RobotSeg(replace(network.config, image_size=side)).to(network.no_mem_embed.device)
     other.adapter = network.adapter
+    for mine, theirs in zip(other.memory_attention.layers, network.memory_attention.layers, strict=True):
+        mine.gated = theirs.gated
     for (_, mine), (_, shared) in zip(other.named_modules(), network.named_modules(), strict=True):
         for name in mine._parameters:
             mine._parameters[name] = shared._parameters[name]

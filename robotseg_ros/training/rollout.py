@@ -116,6 +116,13 @@ def refined(
     return outputs
 
 
-def with_mask(output: StepOutput, masks: Tensor) -> StepOutput:
-    """The output as if it had predicted `masks` (B, 1, s, s), for what is written to memory."""
-    return replace(output, low_res_logits=(2 * masks - 1) * SURE)
+def with_mask(output: StepOutput, masks: Tensor, no_pointer: Tensor) -> StepOutput:
+    """The output as if it had predicted `masks` (B, 1, s, s), for what is written to memory; an empty one is a part that
+    was not seen, whose pointer is `no_pointer` (1, C)."""
+    seen = masks.amax((1, 2, 3))[:, None] > 0
+    return replace(
+        output,
+        low_res_logits=(2 * masks - 1) * SURE,
+        object_score=torch.where(seen, output.object_score, -SURE),
+        pointer=torch.where(seen, output.pointer, no_pointer),
+    )

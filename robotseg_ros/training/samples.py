@@ -12,7 +12,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import Appearance, jittered, moved, sample_geometry, sample_look, sample_window, warp, warp_label
+from .augment import (
+    Appearance,
+    Geometry,
+    jittered,
+    moved,
+    sample_geometry,
+    sample_look,
+    sample_window,
+    travelling,
+    warp,
+    warp_label,
+)
 from .clip_cache import ARM, GRIPPER, ClipCache, ClipEntry
 from .settings import TrainSettings
 
@@ -75,7 +86,9 @@ class BatchSource(Dataset):
         count = (schedule.video_batch if request.video else schedule.image_batch) // request.peers
         rng = np.random.default_rng((self.settings.seed, request.step, request.rank, 0))
         usable = self.cache.clips[: request.clip_count]
-        usable = [clip for clip in usable if clip.length > stride * max(order)] or usable
+        # Clips of different lengths do not make a batch: those that are long enough, or else the longest.
+        wanted = min(stride * max(order) + 1, max(clip.length for clip in usable))
+        usable = [clip for clip in usable if clip.length >= wanted]
         made = [self._clip(rng, usable, max(order) + 1, stride, request.side) for _ in range(count)]
         images, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*made, strict=True))
         return Batch(request.step, request.video, images, labels, order)
@@ -87,11 +100,7 @@ class BatchSource(Dataset):
         clip, other = (usable[rng.integers(len(usable))] for _ in range(2))
         indices = window(rng, clip, frames, stride)
         augment, cache = self.settings.augment, self.cache
-        geometries = [sample_geometry(rng, augment, cache.width, cache.height, side)]
-        if rng.random() < augment.window:
-            geometries = [sample_window(rng, cache.label(clip, indices[0]), side)]
-        for _ in range(frames - 1):
-            geometries.append(moved(rng, geometries[-1], side) if stride == 0 else geometries[0])
+        geometries = self._geometries(rng, cache.label(clip, indices[0]), frames, stride == 0, side)
         labels = [cache.label(clip, index) for index in indices if index < clip.labelled]
         if len(labels) < frames:  # what needs to know where the robot is cannot be done to the other frames
             augment = replace(augment, background=0.0, recolour_robot=0.0)
@@ -108,6 +117,21 @@ class BatchSource(Dataset):
                 appearance.apply(rng, jittered(rng, look, augment.frame_jitter * (frame > 0)), image, label, frame)
             )
         return np.stack([image for image, _ in made]), np.stack([label for _, label in made if label is not None])
+
+    def _geometries(
+        self, rng: np.random.Generator, label: np.ndarray, frames: int, still: bool, side: int
+    ) -> list[Geometry]:
+        """A geometry for every frame: one for all of a clip; of a still, one that moves."""
+        augment = self.settings.augment
+        if still and frames > 1 and rng.random() < augment.travel:
+            return travelling(rng, label, side, frames)
+        if rng.random() < augment.window:
+            geometries = [sample_window(rng, label, side)]
+        else:
+            geometries = [sample_geometry(rng, augment, label.shape[1], label.shape[0], side)]
+        for _ in range(frames - 1):
+            geometries.append(moved(rng, geometries[-1], side) if still else geometries[0])
+        return geometries
 
     def _appearance(self, side: int) -> Appearance:
         if side not in self._appearances:

@@ -129,6 +129,9 @@ class AugmentSettings:
 
     flip: float = 0.5
     window: float = 0.1  # a piece of the frame in its place, one without a robot every second time that there is one
+    travel: float = (
+        0.0  # of moved stills pass from one piece of the frame to another: robots leave the view and come in
+    )
     zoom: tuple[float, float] = (0.6, 1.6)
     rotation: float = 15.0
     aspect: float = 1.25
@@ -164,6 +167,9 @@ class TrainSettings:
     anew: tuple[str, ...] = ()  # prefixes of the names of what is not taken from it
     adapter_rank: int | None = (
         None  # train a small adapter of this rank on the frozen network; null: the network itself
+    )
+    structure: bool = (
+        True  # false: the gates of SEMA's structure branches are closed, and they are left out from then on
     )
     patch_features: str | None = None  # folder of a DINOv3 for `transformers`; null: the network's own image encoder
     output: str = ".data/runs/robotseg_nano"

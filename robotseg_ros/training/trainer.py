@@ -61,6 +61,9 @@ def initial_network(settings: TrainSettings) -> RobotSeg:
     if settings.initial_checkpoint is not None:
         new = initialise_from(network, settings.initial_checkpoint, settings.anew)
         log.info("%s: %d tensors are not in it and start anew", settings.initial_checkpoint, len(new))
+    if not settings.structure:
+        network.memory_attention.close_gates()
+    network.memory_attention.without_closed_gates()  # what has no strength is to get none
     if settings.adapter_rank is not None:
         add_adapter(network, settings.adapter_rank)
     return network
@@ -75,6 +78,7 @@ class Trainer:
         self.peers = join_peers(settings.compute.device)
         _refuse_uneven_shares(settings, self.peers.size)
         torch.set_num_threads(settings.compute.threads)
+        torch.set_float32_matmul_precision("high")  # of GPUs: TensorFloat-32, as their convolutions have anyway
         keep_freed_memory()
         cv2.setNumThreads(1)
         self.device = torch.device(settings.compute.device)

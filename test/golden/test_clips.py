@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from robotseg_ros.model import RobotSeg
+from robotseg_ros.runtime import prepare
 from robotseg_ros.streaming import StreamSegmenter
 
 CLIP_POINTERS = 8  # the published predictor limits pointers to the clip's length
@@ -75,6 +77,12 @@ def test_edges_of_the_picture_first_frames(
     golden = _golden(golden_dir, "golden2_rgbraw_auto_robot")
     golden.pop("mask256_f0", None)
     _run(_with_edges(golden_network, "rgb"), golden_clip[:2], golden)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_automatic_on_cuda(golden_network: RobotSeg, golden_clip: NDArray[np.uint8], golden_dir: Path) -> None:
+    network = prepare(copy.deepcopy(golden_network).to("cuda"))
+    _run(network, golden_clip, _golden(golden_dir, "golden1_auto_robot"))
 
 
 @pytest.mark.slow

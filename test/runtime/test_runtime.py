@@ -52,7 +52,7 @@ def test_a_prepared_network_gives_the_plain_masks(precision: str, tolerance: flo
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
-def test_semas_last_structure_branch_has_no_effect(strength: float) -> None:
+def test_structure_branches_without_effect_are_left_out(strength: float) -> None:
     torch.manual_seed(0)
     config = preset("robotseg_nano")
     sema = RobotSeg(config).memory_attention.eval().requires_grad_(False)
@@ -61,10 +61,12 @@ def test_semas_last_structure_branch_has_no_effect(strength: float) -> None:
     tokens, memory = torch.randn(1, config.grid**2, config.d_model), torch.randn(3, config.grid**2, config.memory_dim)
     inputs = (tokens, torch.zeros_like(tokens), torch.rand(1, 1, config.grid, config.grid), memory, memory)
     all_gates, gates = sema(*inputs)
-    sema.without_last_gate()
+    sema.without_idle_gates()
     without, fewer = sema(*inputs)
     torch.testing.assert_close(without, all_gates, rtol=0, atol=2e-5)
-    assert len(gates) == config.attention_layers and len(fewer) == config.attention_layers - 1
+    assert len(gates) == config.attention_layers
+    assert len(fewer) == (0 if strength == 0 else config.attention_layers - 1)
+    assert sema.uses_edges == (strength != 0)
     sema.layers[0].gated = False  # an earlier one has an effect, unless its gate is off
     assert torch.allclose(sema(*inputs)[0], all_gates, rtol=0, atol=2e-5) == (strength == 0)
 

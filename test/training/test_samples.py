@@ -10,7 +10,7 @@ import torch
 
 from robotseg_ros.dataset import masks
 from robotseg_ros.dataset.clip import ClipError
-from robotseg_ros.training.augment import resize_geometry, sample_window, warp, warp_label, without_robot
+from robotseg_ros.training.augment import resize_geometry, sample_window, travelling, warp, warp_label, without_robot
 from robotseg_ros.training.clip_cache import ClipCache, read_clip
 from robotseg_ros.training.samples import BatchSource, Request, clip_order, part_masks, window
 from robotseg_ros.training.settings import AugmentSettings, ClipSettings, ScheduleSettings, TrainSettings
@@ -130,6 +130,32 @@ def test_windows_stay_within_their_clip(cache):
     for _ in range(20):
         assert window(rng, replace(clip, labelled=1), 4, 1) == [0, 1, 2, 3]
     assert window(rng, replace(clip, labelled=1), 3, 2) == [0, 2, 4]
+
+
+def test_clips_of_one_length_make_a_batch(tmp_path, folder, write_clip):
+    """Palindromes need frames; clips of one frame among the others have none to give."""
+    short = tmp_path / "short"
+    for index in range(4):
+        write_clip(short, f"s{index}", frames=1)
+    mixed = ClipCache(tmp_path / "mixed", 64, 48, labelled=1)
+    mixed.extend(short)
+    clips = ClipSettings(palindrome_frames=4, strides=(1, 9))
+    settings = TrainSettings(clips=clips, schedule=ScheduleSettings(steps=1, video_batch=3))
+    assert BatchSource(mixed, settings)[Request(0, True, 64, len(mixed))].images.shape[:2] == (3, 4)
+    mixed.extend(folder)
+    for step in range(6):
+        batch = BatchSource(mixed, settings)[Request(step, True, 64, len(mixed))]
+        assert batch.images.shape[:2] == (3, 4) and batch.labels.shape[:2] == (3, 1)
+        assert (batch.images[:, 0] != batch.images[:, 1]).any()
+
+
+def test_travelling_stills_lose_the_robot_and_find_it():
+    rng = np.random.default_rng(0)
+    label = np.zeros((48, 64), np.uint8)
+    label[20:34, 24:40] = 1
+    seen = np.array([[warp_label(label, g, 32).any() for g in travelling(rng, label, 32, 6)] for _ in range(200)])
+    leaves, comes = seen[:, 0] & ~seen[:, -1], ~seen[:, 0] & seen[:, -1]
+    assert leaves.mean() > 0.05 and comes.mean() > 0.05 and seen.all(1).mean() > 0.1
 
 
 def test_part_masks_follow_the_order_of_the_parts():

@@ -12,11 +12,12 @@ from robotseg_ros.model.checkpoint import load_checkpoint, read_weights, save_ch
 from robotseg_ros.model.config import preset
 from robotseg_ros.model.network import RobotSeg
 from robotseg_ros.resources import config_dir
+from robotseg_ros.runtime import prepare
 from robotseg_ros.training import prompts
 from robotseg_ros.training.curves import read_columns
 from robotseg_ros.training.parallel import Peers
 from robotseg_ros.training.resized import resized
-from robotseg_ros.training.rollout import encode, stream
+from robotseg_ros.training.rollout import encode, stream, with_mask
 from robotseg_ros.training.schedule import Schedule
 from robotseg_ros.training.settings import (
     ClipSettings,
@@ -29,7 +30,7 @@ from robotseg_ros.training.settings import (
     TrainSettings,
     read_settings,
 )
-from robotseg_ros.training.trainer import Trainer, TrainingError
+from robotseg_ros.training.trainer import Trainer, TrainingError, initial_network
 
 SCHEDULE = ScheduleSettings(
     steps=4, sides=((0.0, 64),), image_fraction=0.5, image_batch=2, video_batch=1, warmup_steps=1, epoch_steps=2
@@ -183,6 +184,49 @@ def test_gradients_reach_the_first_frame_through_the_memory():
     assert outputs[1].all_logits.shape == (3, 3, 16, 16)
     outputs[1].all_logits.sum().backward()
     assert encoded.tokens.grad is not None and encoded.tokens.grad[0].abs().sum() > 0
+
+
+def test_a_run_without_structure_gives_a_network_that_needs_no_edges(settings, tmp_path):
+    run = Trainer(replace(settings, structure=False))
+    run.run()
+    trained = build(run.output / "weights.safetensors")
+    assert all(layer.structure_strength == 0 for layer in trained.memory_attention.layers)
+    assert not prepare(trained).memory_attention.uses_edges
+    again = replace(
+        settings, initial_checkpoint=str(run.output / "weights.safetensors"), output=str(tmp_path / "again")
+    )
+    network = initial_network(again)
+    assert not network.memory_attention.uses_edges  # closed gates stay closed
+    assert not resized(network, 64).memory_attention.uses_edges
+
+
+def build(path):
+    network = RobotSeg(preset("robotseg_nano"))
+    load_checkpoint(network, path)
+    return network
+
+
+def test_random_pixels_are_spread_over_what_is_there():
+    rng = np.random.default_rng(0)
+    there = torch.zeros(3, 8, 8, dtype=torch.bool)
+    there[0, 2, 3] = there[0, 7, 7] = there[1] = True
+    drawn = [prompts.random_pixels(rng, there) for _ in range(1500)]
+    points = torch.stack([pixels for pixels, _ in drawn])
+    assert {tuple(point) for point in points[:, 0].tolist()} == {(3.5, 2.5), (7.5, 7.5)}
+    assert len({tuple(point) for point in points[:, 1].tolist()}) == 64
+    assert (points[:, 2] == 0).all() and drawn[0][1].tolist() == [True, True, False]
+
+
+def test_a_part_whose_first_mask_is_lost_is_remembered_as_not_seen():
+    network = resized(RobotSeg(preset("robotseg_nano")), 64)
+    images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    output = stream(network, encode(network, images, bf16=False), (0,))[0]
+    masks = torch.zeros(3, 1, 16, 16)
+    masks[0, 0, 2:5, 3:9] = 1
+    wrong = with_mask(output, masks, network.no_obj_ptr)
+    assert torch.equal(wrong.low_res_logits > 0, masks > 0)
+    assert torch.equal(wrong.pointer[0], output.pointer[0]) and torch.equal(wrong.pointer[1], network.no_obj_ptr[0])
+    assert (wrong.object_score[1:] < 0).all() and wrong.object_score[0] == output.object_score[0]
 
 
 def test_prompts_lie_on_their_masks():
