@@ -3,8 +3,9 @@
     python benchmarks/network.py [--models robotseg_nano robotseg] [--parts 1 3] [--frames 20] [--device auto]
 
 The networks take turns, frame by frame, so that whatever else the machine does hits them alike; ratios are those of
-the turns. Weights are those that come with a model, which say what of it is left out, else random. SAM 2.1 tiny is the class `SAM2Base` of the sam2 package with the
-released configuration, one point per object on the first frame, its memory pruned to what later frames read.
+the turns. Weights are those that come with a model, which say what of it is left out, else random. SAM 2.1 tiny is the
+class `SAM2Base` of the sam2 package with the released configuration, one point per object on the first frame, its
+memory pruned to what later frames read.
 """
 
 from __future__ import annotations
