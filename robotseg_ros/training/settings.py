@@ -129,9 +129,7 @@ class AugmentSettings:
 
     flip: float = 0.5
     window: float = 0.1  # a piece of the frame in its place, one without a robot every second time that there is one
-    travel: float = (
-        0.0  # of moved stills pass from one piece of the frame to another: robots leave the view and come in
-    )
+    travel: float = 0.0  # of moved stills pass from one piece of the frame to another: robots leave and come in
     zoom: tuple[float, float] = (0.6, 1.6)
     rotation: float = 15.0
     aspect: float = 1.25
@@ -168,9 +166,7 @@ class TrainSettings:
     adapter_rank: int | None = (
         None  # train a small adapter of this rank on the frozen network; null: the network itself
     )
-    structure: bool = (
-        True  # false: the gates of SEMA's structure branches are closed, and they are left out from then on
-    )
+    structure: bool = True  # false: the gates of SEMA's structure branches are closed, and they are left out
     patch_features: str | None = None  # folder of a DINOv3 for `transformers`; null: the network's own image encoder
     output: str = ".data/runs/robotseg_nano"
     seed: int = 1

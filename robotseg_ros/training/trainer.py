@@ -78,10 +78,11 @@ class Trainer:
         self.peers = join_peers(settings.compute.device)
         _refuse_uneven_shares(settings, self.peers.size)
         torch.set_num_threads(settings.compute.threads)
-        torch.set_float32_matmul_precision("high")  # of GPUs: TensorFloat-32, as their convolutions have anyway
         keep_freed_memory()
         cv2.setNumThreads(1)
         self.device = torch.device(settings.compute.device)
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TensorFloat-32, which convolutions have anyway
         self.network = initial_network(settings).to(self.device)
         self.dense_head = DenseHead(self.network.config).to(self.device)
         if settings.compute.channels_last:
