@@ -20,7 +20,7 @@ def prepare(network: RobotSeg, precision: str = "float32") -> RobotSeg:
     `float32` gives the same masks: batch normalisation is folded into convolutions and SEMA's structure branches that have
     no effect, the last one at least, left out (their logits are missing in `StepOutput.structure`). This moves logits by
     rounding only. TensorFloat-32, which PyTorch otherwise uses for a GPU's convolutions, is switched off, for the process:
-    it moved the published network's logits by up to 0.1 within eight frames, where float32 moves them by 0.0002.
+    it moved the published network's logits (means of 4 x 4) by up to 0.13 within eight frames, float32 by 0.0002.
     `bfloat16` runs the trunk in bfloat16: faster on recent GPUs and CPUs, masks differ slightly. Raises ValueError for
     another precision.
     """

@@ -71,6 +71,15 @@ def test_structure_branches_without_effect_are_left_out(strength: float) -> None
     assert torch.allclose(sema(*inputs)[0], all_gates, rtol=0, atol=2e-5) == (strength == 0)
 
 
+@pytest.mark.parametrize("precision, tensor_float", [("float32", False), ("bfloat16", True)])
+def test_float32_means_float32_on_a_gpu_too(
+    precision: str, tensor_float: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    prepare(RobotSeg(preset("robotseg_nano")), precision)
+    assert torch.backends.cudnn.allow_tf32 is tensor_float
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="one of float32, bfloat16"):
         prepare(RobotSeg(preset("robotseg_nano")), "int4")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from robotseg_ros.model import build_network
 from robotseg_ros.model.adapter import load_adapter
 from robotseg_ros.model.checkpoint import load_checkpoint, read_weights, save_checkpoint
 from robotseg_ros.model.config import preset
@@ -189,7 +190,7 @@ def test_gradients_reach_the_first_frame_through_the_memory():
 def test_a_run_without_structure_gives_a_network_that_needs_no_edges(settings, tmp_path):
     run = Trainer(replace(settings, structure=False))
     run.run()
-    trained = build(run.output / "weights.safetensors")
+    trained = build_network("robotseg_nano", run.output / "weights.safetensors")
     assert all(layer.structure_strength == 0 for layer in trained.memory_attention.layers)
     assert not prepare(trained).memory_attention.uses_edges
     again = replace(
@@ -198,12 +199,6 @@ def test_a_run_without_structure_gives_a_network_that_needs_no_edges(settings, t
     network = initial_network(again)
     assert not network.memory_attention.uses_edges  # closed gates stay closed
     assert not resized(network, 64).memory_attention.uses_edges
-
-
-def build(path):
-    network = RobotSeg(preset("robotseg_nano"))
-    load_checkpoint(network, path)
-    return network
 
 
 def test_random_pixels_are_spread_over_what_is_there():
