@@ -150,9 +150,11 @@ class CameraStream:
         self.latest.clear()
 
     def follow(self) -> None:
-        """Subscribes to what the camera gives beside images while something is made of it."""
-        self.self_filter.follow()
-        self.depth_cue.follow()
+        """Advertises what is made; while open, subscribes to what the camera gives beside images and is made use of."""
+        self._outputs.follow()
+        if self.is_open:
+            self.self_filter.follow()
+            self.depth_cue.follow()
 
     def receive(self, message: Image | CompressedImage) -> None:
         """Leaves an image for the inference thread."""

@@ -24,7 +24,7 @@ from .services import Services
 from .throttled_log import ThrottledLog
 
 DIAGNOSTICS_PERIOD_S = 1.0
-FOLLOW_PERIOD_S = 0.2  # after this time at most, an output that has got its first subscriber gets its input
+FOLLOW_PERIOD_S = 0.2  # after this time at most, a new part has its topic and a new subscriber's output its input
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
@@ -188,7 +188,7 @@ class RobotSegNode(LifecycleNode):
             if self._pipeline is not None:
                 self._pipeline.follow()
         except Exception as error:  # an exception of a timer would end the process
-            self._on_crash("following subscribers failed", error)
+            self._on_crash("following parts and subscribers failed", error)
 
     def _on_diagnostics(self) -> None:
         try:

@@ -79,10 +79,10 @@ class Pipeline:
         self._filter.call(lambda: None).result(FRAME_PATIENCE_S)
 
     def follow(self) -> None:
-        """Sees to it that what cameras give beside images is subscribed to while somebody wants what is made of it."""
+        """Sees to it that every part has its topic, and that what cameras give beside images is subscribed to while
+        somebody wants what is made of it."""
         for stream in self.streams:
-            if stream.is_open:
-                stream.follow()
+            stream.follow()
 
     def apply(self, settings: Settings) -> None:
         """Takes over what may change while running, before the next frame. Raises `ValueError`, and has changed nothing,

@@ -177,3 +177,14 @@ def test_a_prompt_outside_the_last_image_is_refused(stream):
     with pytest.raises(ValueError, match="outside the frame of 60x40 pixels"):
         stream.prompt("arm", 0, points=[(61.0, 1.0)], labels=[1])
     assert stream.prompt("arm", 0, points=[(5.0, 1.0)], labels=[1]) == "applied to the next image"
+
+
+def test_publishers_come_and_go_with_the_executors_thread_alone(stream, node):
+    settings = dataclasses.replace(stream.settings, parts=("gripper",))
+    before = list(node.publishers)
+    stream.apply(settings)  # what the inference thread does
+    process(stream)
+    assert list(node.publishers) == before
+    stream.follow()  # and the executor's
+    masks = {p.topic_name for p in node.publishers if "/mask/" in p.topic_name} - {"/mask/camera_info"}
+    assert masks == {"/mask/gripper"}
