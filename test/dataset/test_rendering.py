@@ -197,6 +197,29 @@ def test_the_hand_is_gripper_and_what_it_holds_is_background() -> None:
     assert scene.labels[scene.model.geom("r/g0/hand_visual").id] == assets.GRIPPER
 
 
+def test_training_scenes_have_laboratory_equipment_around_the_base_and_evaluation_has_none(monkeypatch) -> None:
+    def background(evaluation: bool, share: float) -> int:
+        monkeypatch.setattr(scenes, "WORKSTATIONS", share)
+        scene = scenes.build_scene("panda", 3, evaluation, (64, 64), False)
+        return int((scene.labels == 0).sum())
+
+    assert background(False, 1.0) > background(False, 0.0) + 20  # nothing of it is robot
+    assert background(True, 1.0) == background(True, 0.0)
+
+
+def test_a_cart_stands_under_the_base_and_the_table_before_it(monkeypatch) -> None:
+    def table(share: float) -> tuple[float, float]:
+        monkeypatch.setattr(scenes, "WORKSTATIONS", share)
+        scene = scenes.build_scene("panda", 4, False, (64, 64), False)
+        boxes = scene.model.geom_pos[scene.model.geom_bodyid == 0], scene.model.geom_size[scene.model.geom_bodyid == 0]
+        tops = [(p, s) for p, s in zip(*boxes, strict=True) if 0.01 <= s[2] <= 0.04 and 0.2 < p[2] < 1 and s[0] > 0.35]
+        ((place, size),) = tops
+        return float(place[0] - size[0]), float(scene.robots[0].base[0])
+
+    without, with_cart = table(0.0), table(1.0)
+    assert without[0] < without[1] < with_cart[0]
+
+
 @pytest.mark.parametrize("name", sorted(EMBODIMENTS))
 def test_home_is_above_the_table_and_fingers_move(name: str) -> None:
     scene = scenes.build_scene(name, 4, False, (64, 64), False)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from . import assets
 from .embodiments import Embodiment, companions, embodiment
 from .textures import random_colour, random_texture
+from .workstation import add_workstation
 
 Array = NDArray[np.float64]
 SECOND_ROBOTS = 0.12  # share of the scenes with another robot
+WORKSTATIONS = 0.6  # share of the training scenes with laboratory equipment around the base
 _PAINTS = np.array(
     [
         (0.93, 0.93, 0.93),
@@ -82,6 +84,7 @@ class SceneBuilder:
         visual.map.znear, visual.map.zfar = 0.02, 30
         self.spec.stat.extent = 1.0
         self.spec.stat.center = [0, 0, 0]
+        self.desk_geoms: list[Any] = []
         self._textures: list[str] = []
         self._count = 0
 
@@ -196,14 +199,14 @@ class SceneBuilder:
         """A table top of half size `half` (m) on legs or on a block."""
         rng, world = self.rng, self.spec.worldbody
         top = self.material(0.8, 0.08, (0.5, 3))
-        self.geom(world, "box", (*half, thick), (*centre, height - thick), top)
-        legs = self.material(0.2)
+        self.desk_geoms.append(self.geom(world, "box", (*half, thick), (*centre, height - thick), top))
+        legs, under = self.material(0.2), height / 2 - thick
         if rng.uniform() < 0.35:
-            self.geom(world, "box", (*(half * 0.9), height / 2 - thick), (*centre, height / 2 - thick), legs)
+            self.desk_geoms.append(self.geom(world, "box", (*(half * 0.9), under), (*centre, under), legs))
         else:
             for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
                 place = centre + 0.93 * half * corner
-                self.geom(world, "box", (0.025, 0.025, height / 2 - thick), (*place, height / 2 - thick), legs)
+                self.desk_geoms.append(self.geom(world, "box", (0.025, 0.025, under), (*place, under), legs))
 
     def thing(self, body: Any, scale: float, prefix: str = "") -> float:
         """Adds a random object of about `scale` metres, standing on the body's origin; returns its height."""
@@ -386,6 +389,8 @@ def build_scene(
     robots = [builder.robot(base, height)]
     if rng.uniform() < SECOND_ROBOTS and not calm:
         robots.append(builder.second_robot(room))
+    if not evaluation and not calm and rng.uniform() < WORKSTATIONS:
+        add_workstation(builder, base, height, _PAINTS)
     model = builder.spec.compile()
     return Scene(
         model=model,
