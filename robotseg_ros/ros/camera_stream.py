@@ -150,11 +150,13 @@ class CameraStream:
         self.latest.clear()
 
     def follow(self) -> None:
-        """Advertises what is made; while open, subscribes to what the camera gives beside images and is made use of."""
+        """Subscribes to what the camera gives beside images while something is made of it."""
+        self.self_filter.follow()
+        self.depth_cue.follow()
+
+    def follow_parts(self) -> None:
+        """Advertises the masks of the parts and no other."""
         self._outputs.follow()
-        if self.is_open:
-            self.self_filter.follow()
-            self.depth_cue.follow()
 
     def receive(self, message: Image | CompressedImage) -> None:
         """Leaves an image for the inference thread."""

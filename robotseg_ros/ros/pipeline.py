@@ -82,7 +82,9 @@ class Pipeline:
         """Sees to it that every part has its topic, and that what cameras give beside images is subscribed to while
         somebody wants what is made of it."""
         for stream in self.streams:
-            stream.follow()
+            stream.follow_parts()
+            if stream.is_open:
+                stream.follow()
 
     def apply(self, settings: Settings) -> None:
         """Takes over what may change while running, before the next frame. Raises `ValueError`, and has changed nothing,

@@ -185,6 +185,6 @@ def test_publishers_come_and_go_with_the_executors_thread_alone(stream, node):
     stream.apply(settings)  # what the inference thread does
     process(stream)
     assert list(node.publishers) == before
-    stream.follow()  # and the executor's
+    stream.follow_parts()  # and the executor's
     masks = {p.topic_name for p in node.publishers if "/mask/" in p.topic_name} - {"/mask/camera_info"}
     assert masks == {"/mask/gripper"}
