@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, read_weights
+from .checkpoint import CheckpointError, read_weights, write_weights
 from .config import ModelConfig
 
 if TYPE_CHECKING:
@@ -62,11 +61,7 @@ def save_adapter(network: RobotSeg, path: str | Path) -> None:
     """Writes the network's adapter as safetensors with the name of its model. Raises ValueError where there is none."""
     if network.adapter is None:
         raise ValueError(f"the network {network.config.name} has no adapter to write")
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.adapter.state_dict().items()}
-    save_file(tensors, partial, metadata={"adapts": network.config.name})
-    partial.replace(path)
+    write_weights(network.adapter.state_dict(), path, {"adapts": network.config.name})
 
 
 def load_adapter(network: RobotSeg, path: str | Path | None) -> None:

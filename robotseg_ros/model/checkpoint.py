@@ -67,11 +67,16 @@ def initialise_from(network: nn.Module, path: str | Path, anew: Sequence[str] = 
 
 
 def save_checkpoint(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the weights as safetensors; a file that was there is replaced only once the new one is whole."""
+    """Write the network's weights, as `write_weights`."""
+    write_weights(network.state_dict(), path, metadata)
+
+
+def write_weights(weights: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write safetensors; a file that was there is replaced only once the new one is whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     save_file(tensors, partial, metadata=dict(metadata or {}))
     partial.replace(path)
 

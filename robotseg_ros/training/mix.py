@@ -11,10 +11,9 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..model.checkpoint import CheckpointError, read_weights
+from ..model.checkpoint import CheckpointError, read_weights, write_weights
 
 
 def mix(before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -43,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=0.5, help="of the second; default: 0.5")
     given = parser.parse_args(arguments)
     try:
-        mixed = mix(read_weights(given.before), read_weights(given.after), given.share)
-        save_file(mixed, given.out)
+        write_weights(mix(read_weights(given.before), read_weights(given.after), given.share), given.out)
     except (CheckpointError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -87,7 +87,7 @@ def filtered(probe, output, message, source):
     topic = output.split("/")[0]
     probe.publish(message, topic)
     probe.spin(0.1)
-    probe.publish(source)
+    probe.answer(source, "mask/robot")  # a first image may get lost: sent again until there is its mask
     return probe.answer(message, output, topic, sent=True)
 
 

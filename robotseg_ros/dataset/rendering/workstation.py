@@ -1,7 +1,8 @@
 """What robots stand on and among in laboratories: carts, racks, controllers, monitors, columns and cables.
 
 All of it is background in the paints of robots, right at the base: that something is metal and near an arm does not make
-it robot. Only training scenes have it (scene.py), and it is drawn last, so that all else of a scene stays as it was.
+it robot. Only training scenes have it (scene.py). It is drawn last, so that the random numbers of all else stay as they
+were; a table gives way to a cart.
 """
 
 from __future__ import annotations
