@@ -75,6 +75,7 @@ class ModelConfig:
     memory_bfloat16: bool = True
     resize: str = "pil_bicubic"
     fill_hole_area: int = 0  # what a user of the model should give StreamSegmenter; in pixels of the low-res mask
+    refiner_width: int = 0  # channels of the BoundaryRefiner; 0: masks end at `mask_stride`, as published
     regions: int = 3
     prototypes_per_region: int = 4
     parts: tuple[str, ...] = field(default=PARTS)
@@ -140,6 +141,7 @@ PRESETS: dict[str, ModelConfig] = {
             num_maskmem=3,
             max_pointers=8,
             resize="area",
+            refiner_width=16,
         ),
     )
 }

@@ -7,7 +7,7 @@ of the published checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,6 +23,7 @@ from .adapter import EmbodimentAdapter
 from .config import ModelConfig
 from .edges import edge_map
 from .mask_decoder import RobotMaskDecoder, choose_mask
+from .refiner import BoundaryRefiner
 from .rpg import RobotPromptGenerator
 from .sema import StructureEnhancedMemoryAssociator, repeat_to
 from .trunk import build_trunk, channel_list
@@ -36,11 +37,17 @@ _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
 @dataclass
 class ImageFeatures:
     """What one image gives, before any memory: tokens (b, C, h, w), high_res [(b, C/8, 4h, 4w), (b, C/4, 2h, 2w)], edges
-    (b, 1, h, w) in [0, 1]."""
+    (b, 1, h, w) in [0, 1], and what the refiner sees (b, R, 8h, 8w) where the network has one."""
 
     tokens: Tensor
     high_res: list[Tensor]
     edges: Tensor
+    fine: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> ImageFeatures:
+        """The same with `change` made to each tensor."""
+        fine = None if self.fine is None else change(self.fine)
+        return ImageFeatures(change(self.tokens), [change(level) for level in self.high_res], change(self.edges), fine)
 
 
 @dataclass
@@ -65,7 +72,8 @@ class Prompt:
 class StepOutput:
     """One frame's result, for B = images x parts.
 
-    low_res_logits (B, 1, s, s): the mask taken, `ABSENT_LOGIT` everywhere when the part is absent. all_logits (B, M, s, s)
+    low_res_logits (B, 1, s, s): the mask taken, `ABSENT_LOGIT` everywhere when the part is absent; it is what is remembered.
+    fine_logits (B, 1, S, S): the same with its boundary refined, from networks with a refiner. all_logits (B, M, s, s)
     and ious (B, M): the candidates as decoded, best (B,) the one taken. object_score (B, 1): a logit, present when > 0.
     pointer (B, C). structure: logits (B, 1, h, w) of each SEMA layer, none on a frame without memory.
     """
@@ -77,6 +85,12 @@ class StepOutput:
     object_score: Tensor
     pointer: Tensor
     structure: list[Tensor] = field(default_factory=list)
+    fine_logits: Tensor | None = None
+
+    @property
+    def finest_logits(self) -> Tensor:
+        """The mask taken, at the finest resolution that the network gives."""
+        return self.low_res_logits if self.fine_logits is None else self.fine_logits
 
 
 @dataclass
@@ -137,6 +151,7 @@ class RobotSeg(nn.Module):
             width, (config.grid, config.grid), (config.image_size, config.image_size), mask_in_chans=16
         )
         self.sam_mask_decoder = RobotMaskDecoder(config)
+        self.refiner = BoundaryRefiner(config) if config.refiner_width else None
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.obj_ptr_proj = MLP(width, width, width, 3)
         self.obj_ptr_tpos_proj = nn.Linear(width, memory)
@@ -174,7 +189,11 @@ class RobotSeg(nn.Module):
         else:
             found = images.new_zeros(len(images), 1, self.config.grid, self.config.grid)
         features = ImageFeatures(tokens, high_res, found)
-        return features if self.adapter is None else self.adapter(features)
+        if self.adapter is not None:
+            features = self.adapter(features)
+        if self.refiner is not None:
+            features.fine = self.refiner.look(images, features.high_res[0])
+        return features
 
     def track(
         self,
@@ -294,9 +313,14 @@ class RobotSeg(nn.Module):
         rows = torch.arange(batch, device=logits.device)
         token = mask_tokens[rows, best + 1] if multimask else mask_tokens[:, 0]
         present = score > 0
-        taken = torch.where(present[:, :, None, None], all_logits[rows, best][:, None], ABSENT_LOGIT)
+        decoded = all_logits[rows, best][:, None]
+        taken = torch.where(present[:, :, None, None], decoded, ABSENT_LOGIT)
         pointer = torch.where(present, self.obj_ptr_proj(token), self.no_obj_ptr)
-        return StepOutput(taken, all_logits, all_ious, best, score, pointer)
+        output = StepOutput(taken, all_logits, all_ious, best, score, pointer)
+        if self.refiner is not None and features.fine is not None:
+            fine = self.refiner(repeat_to(features.fine, batch), decoded, logits)
+            output.fine_logits = torch.where(present[:, :, None, None], fine, ABSENT_LOGIT)
+        return output
 
     def _encode_prompt(self, prompt: Prompt | None, batch: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Point tokens (B, P + 1, C) and the dense embedding; no point at all is two `not_a_point` tokens."""
@@ -332,6 +356,7 @@ class RobotSeg(nn.Module):
             best=torch.zeros(batch, dtype=torch.long, device=mask.device),
             object_score=present.float() * _MASK_SCALE + _MASK_BIAS,
             pointer=torch.where(present, decoded.pointer, self.no_obj_ptr),
+            fine_logits=None if self.refiner is None else mask * _MASK_SCALE + _MASK_BIAS,
         )
 
     def _foreground(self, low_res_logits: Tensor) -> Tensor:

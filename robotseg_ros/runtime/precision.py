@@ -33,7 +33,10 @@ def prepare(network: RobotSeg, precision: str = "float32") -> RobotSeg:
     trunk = fast.image_encoder.trunk
     if isinstance(trunk, MobileNetTrunk):
         _fold_batch_norms(trunk)
-        trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # What reads the trunk's maps at their finest takes them as they come.
+        for part in (trunk, fast.sam_mask_decoder.output_upscaling, fast.refiner):
+            if part is not None:
+                part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision == "bfloat16":
         fast.image_encoder.trunk = _Autocast(trunk)
     return fast

@@ -104,7 +104,7 @@ def _features_of(features: ImageFeatures, images: Sequence[int], rows: Sequence[
     if list(images) == list(range(features.tokens.shape[0])):
         return features
     index = list(images)
-    return ImageFeatures(features.tokens[index], [level[index] for level in features.high_res], features.edges[index])
+    return features.map(lambda tensor: tensor[index])
 
 
 def _split(output: StepOutput, rows: Sequence[int]) -> list[StepOutput]:
@@ -113,9 +113,14 @@ def _split(output: StepOutput, rows: Sequence[int]) -> list[StepOutput]:
         return [output]
     names = ("low_res_logits", "all_logits", "ious", "best", "object_score", "pointer")
     fields = {name: getattr(output, name).split(list(rows)) for name in names}
+    fine = [None] * len(rows) if output.fine_logits is None else output.fine_logits.split(list(rows))
     layers = [layer.split(list(rows)) for layer in output.structure]
     return [
-        StepOutput(**{name: pieces[i] for name, pieces in fields.items()}, structure=[layer[i] for layer in layers])
+        StepOutput(
+            **{name: pieces[i] for name, pieces in fields.items()},
+            structure=[layer[i] for layer in layers],
+            fine_logits=fine[i],
+        )
         for i in range(len(rows))
     ]
 
@@ -123,7 +128,10 @@ def _split(output: StepOutput, rows: Sequence[int]) -> list[StepOutput]:
 def _without_holes(output: StepOutput, area: int) -> StepOutput:
     if area == 0:
         return output
-    return replace(output, low_res_logits=fill_holes(output.low_res_logits, area))
+    fine = output.fine_logits
+    if fine is not None:
+        fine = fill_holes(fine, area * fine[0].numel() // output.low_res_logits[0].numel())
+    return replace(output, low_res_logits=fill_holes(output.low_res_logits, area), fine_logits=fine)
 
 
 class StageTimer:

@@ -223,7 +223,7 @@ class StreamSegmenter:
     def _segmentation(self, answers: Sequence[tuple[Group, Tracked]], shape: tuple[int, int]) -> Segmentation:
         outputs = [tracked.output for _, tracked in answers]
         logits = torch.cat([output.low_res_logits for output in outputs])
-        masks = self._full_size(logits, shape).cpu().numpy()
+        masks = self._full_size(torch.cat([output.finest_logits for output in outputs]), shape).cpu().numpy()
         low_res = logits[:, 0].cpu().numpy()
         scores = torch.cat([output.object_score[:, 0] for output in outputs]).tolist()
         ious = torch.cat([output.ious.gather(1, output.best[:, None])[:, 0] for output in outputs]).tolist()

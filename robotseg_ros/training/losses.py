@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,25 +15,27 @@ from .settings import LossSettings
 @dataclass(frozen=True)
 class Targets:
     """What one frame should give for B masks: `low` (B, 1, s, s) the area-averaged true masks, `boundary` (B, 1, s, s)
-    the weight near their edges, `structure` (B, 1, h, w), `present` (B,) 1 where the part is in view."""
+    the weight near their edges, `structure` (B, 1, h, w), `present` (B,) 1 where the part is in view, `full` (B, 1, S, S)
+    the true masks."""
 
     low: Tensor
     boundary: Tensor
     structure: Tensor | None
     present: Tensor
+    full: Tensor
 
     def rows(self, first: int, count: int) -> Targets:
         """Those of some of the masks."""
         cut = slice(first, first + count)
         structure = None if self.structure is None else self.structure[cut]
-        return Targets(self.low[cut], self.boundary[cut], structure, self.present[cut])
+        return Targets(self.low[cut], self.boundary[cut], structure, self.present[cut], self.full[cut])
 
 
 def make_targets(masks: Tensor, low_side: int, token_side: int | None) -> Targets:
     """`masks` (B, 1, S, S) float 0 or 1; no structure target where no `token_side` is given."""
     low = F.avg_pool2d(masks, masks.shape[-1] // low_side)
     structure = None if token_side is None else structure_target(masks, token_side)
-    return Targets(low, boundary_weight(low), structure, masks.amax((1, 2, 3)))
+    return Targets(low, boundary_weight(low), structure, masks.amax((1, 2, 3)), masks)
 
 
 def boundary_weight(low: Tensor) -> Tensor:
@@ -112,6 +114,12 @@ def mask_loss(logits: Tensor, targets: Targets, weights: LossSettings) -> dict[s
     return {name: (1 - share) * values.gather(1, best)[:, 0] + share * values.mean(1) for name, values in terms.items()}
 
 
+def fine_loss(fine: Tensor, targets: Targets, weights: LossSettings) -> Tensor:
+    """Mask loss (B,) of refined masks (B, 1, S, S), near boundaries as far as `targets.boundary` reaches."""
+    near = F.interpolate(targets.boundary, size=fine.shape[-2:], mode="nearest")
+    return torch.stack([*mask_loss(fine, replace(targets, low=targets.full, boundary=near), weights).values()]).sum(0)
+
+
 def frame_loss(
     logits: Tensor,
     ious: Tensor,
@@ -119,9 +127,10 @@ def frame_loss(
     structure: Sequence[Tensor],
     targets: Targets,
     weights: LossSettings,
+    fine: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """All weighted terms of one frame, each a scalar. Masks and IoU count only where the part is in view (as SAM 2
-    does: an absent part is the object score's business)."""
+    does: an absent part is the object score's business), the refined mask `fine` only where it is also found."""
     # autocast may hand over bfloat16, whose 8 bits are too few for the sums here
     logits, ious, score = logits.float(), ious.float(), score.float()
     terms = mask_loss(logits, targets, weights)
@@ -132,4 +141,8 @@ def frame_loss(
     if structure and targets.structure is not None:
         errors = structure_error([s.float() for s in structure], targets.structure)
         scalars["structure"] = weights.structure * (errors * targets.present).sum() / seen
+    if fine is not None and weights.fine > 0:
+        found = targets.present * (score[:, 0] > 0)
+        errors = torch.where(found > 0, fine_loss(fine.float(), targets, weights), 0.0)
+        scalars["fine"] = weights.fine * errors.sum() / found.sum().clamp(min=1)
     return scalars

@@ -54,7 +54,7 @@ class Trail:
 def frames_of(features: ImageFeatures, frame: int, clips: int) -> ImageFeatures:
     """Features of one frame of all clips, from a frame-major encoding."""
     rows = slice(frame * clips, (frame + 1) * clips)
-    return ImageFeatures(features.tokens[rows], [level[rows] for level in features.high_res], features.edges[rows])
+    return features.map(lambda tensor: tensor[rows])
 
 
 def encode(network: RobotSeg, images: Tensor, bf16: bool, edges: bool = True) -> ImageFeatures:
@@ -63,7 +63,7 @@ def encode(network: RobotSeg, images: Tensor, bf16: bool, edges: bool = True) ->
     edges: whether the edge maps will be used; only frames with memory do."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         features = network.encode_image(normalised(images), edges)
-    return ImageFeatures(features.tokens.float(), [level.float() for level in features.high_res], features.edges)
+    return features.map(Tensor.float)
 
 
 def first_frame(network: RobotSeg, features: ImageFeatures, prompt: Prompt | None) -> StepOutput:

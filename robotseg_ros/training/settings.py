@@ -106,6 +106,7 @@ class LossSettings:
     dense: float = 1.0  # of the training-only head on the image features
     boundary: float = 1.0
     boundary_gain: float = 4.0
+    fine: float = 1.0  # of the mask with its boundary refined, which has focal, dice and boundary terms of its own
     candidate_share: float = 0.1
 
 

@@ -86,7 +86,7 @@ def _batches(
 
 def predicted_masks(output: StepOutput, side: int) -> np.ndarray:
     """Masks (K, 3, S, S) bool of one frame; a part with an object score <= 0 is empty."""
-    logits = F.interpolate(output.low_res_logits.float(), (side, side), mode="bilinear", align_corners=False)
+    logits = F.interpolate(output.finest_logits.float(), (side, side), mode="bilinear", align_corners=False)
     masks = (logits > 0) & (output.object_score > 0)[:, :, None, None]
     return masks.view(-1, len(PARTS), side, side).cpu().numpy()
 

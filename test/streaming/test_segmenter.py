@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -188,3 +189,21 @@ def test_a_bad_frame_or_prompt_leaves_the_stream_as_it_was(network: RobotSeg, fr
     with pytest.raises(ValueError, match="outside the frame"):
         stream.step(frames[3])
     assert np.array_equal(_logits(stream.step(frames[3]), "arm"), _logits(untouched.step(frames[3]), "arm"))
+
+
+def test_masks_are_the_refined_ones_and_low_res_logits_are_not(network: RobotSeg, frames: list[Frame]) -> None:
+    other = copy.deepcopy(network)
+    assert other.refiner is not None
+    other.refiner.correction.get_parameter("bias").fill_(100.0)
+    plain, refined = (StreamSegmenter(one, parts=("arm",)) for one in (network, other))
+    for frame in frames[:3]:
+        before, after = plain.step(frame), refined.step(frame)
+        assert after.masks["arm"].all() and not before.masks["arm"].all()
+        assert np.array_equal(_logits(before, "arm"), _logits(after, "arm"))
+
+
+def test_holes_are_filled_in_refined_masks_too(network: RobotSeg, frames: list[Frame]) -> None:
+    filling = StreamSegmenter(network, parts=("arm",), fill_hole_area=32 * 32)
+    leaving = StreamSegmenter(network, parts=("arm",))
+    filled, left = filling.step(frames[0]).masks["arm"], leaving.step(frames[0]).masks["arm"]
+    assert left.any() and not left.all() and filled.all()

@@ -86,3 +86,26 @@ def test_an_absent_part_is_the_object_scores_business_alone():
     )
     assert terms["object"].item() == pytest.approx(8.0, abs=1e-2)
     assert sum(value.item() for name, value in terms.items() if name != "object") == 0
+
+
+def refined_terms(fine: torch.Tensor, score: float) -> dict[str, torch.Tensor]:
+    targets = losses.make_targets(square(), 8, None)
+    low, sure_of_it = sure(targets.low), torch.ones(1, 1)
+    return losses.frame_loss(low, sure_of_it, score * sure_of_it, [], targets, LossSettings(), fine)
+
+
+def test_a_refined_mask_is_judged_by_every_pixel_of_the_true_one():
+    one_off = square()
+    one_off[..., 8, 8] = 0
+    assert refined_terms(sure(square()), 8.0)["fine"].item() == pytest.approx(0, abs=1e-3)
+    assert refined_terms(sure(one_off), 8.0)["fine"].item() > 0.01
+    far = square()
+    far[..., 15, 15] = 0  # as many pixels wrong, but none near the boundary
+    assert refined_terms(sure(far), 8.0)["fine"].item() < refined_terms(sure(one_off), 8.0)["fine"].item()
+
+
+def test_a_part_that_is_not_found_teaches_the_refiner_nothing():
+    fine = torch.full((1, 1, 32, 32), -1024.0, requires_grad=True)
+    loss = refined_terms(fine, -8.0)["fine"]
+    loss.backward()
+    assert loss.item() == 0 and fine.grad.abs().max() == 0

@@ -324,3 +324,15 @@ def test_an_adapters_run_moves_the_adapter_alone(settings, tmp_path):
     assert "tokens.up.weight" in written and written["tokens.up.weight"].abs().sum() > 0
     load_adapter(base, run.output / "weights.safetensors")
     assert (run.output / "weights.safetensors").stat().st_size < 50_000
+
+
+def test_a_refiners_run_moves_the_refiner_alone(settings, tmp_path):
+    base = RobotSeg(preset("robotseg_nano"))
+    torch.nn.init.constant_(base.sam_mask_decoder.pred_obj_score_head.layers[2].bias, 10.0)  # every part is found
+    save_checkpoint(base, tmp_path / "base.safetensors")
+    rates = OptimiserSettings(rates={"": 0.0, "refiner": 1.0})
+    run = Trainer(replace(settings, initial_checkpoint=str(tmp_path / "base.safetensors"), optimiser=rates))
+    run.run()
+    before = base.state_dict()
+    moved = {name for name, tensor in run.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {name for name in before if name.startswith("refiner.")}
