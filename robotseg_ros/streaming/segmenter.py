@@ -24,8 +24,9 @@ class Segmentation:
     """What one frame gave, by part.
 
     masks: bool (H, W) at the frame's size, all False where the part is absent. low_res_logits: float32 (S/4, S/4) of the
-    network's square. object_score: a logit, the part is present when it is > 0. predicted_iou: in [0, 1]. timings:
-    milliseconds by stage, of the whole call where frames of several streams went through the network together.
+    network's square, before a refiner has been over their boundary. object_score: a logit, the part is present when it
+    is > 0. predicted_iou: in [0, 1]. timings: milliseconds by stage, of the whole call where frames of several streams
+    went through the network together.
     """
 
     masks: dict[str, NDArray[np.bool_]]
