@@ -170,7 +170,7 @@ def test_gradients_reach_every_part_of_the_network(images: Tensor) -> None:
     first = network.track(features, None, ids)
     entry = network.encode_memory(features, first, binarise=False)
     second = network.track(features, _view(entry), ids)
-    loss = second.all_logits.mean() + second.ious.mean() + second.object_score.mean()
+    loss = second.finest_logits.mean() + second.all_logits.mean() + second.ious.mean() + second.object_score.mean()
     (loss + sum(s.mean() for s in second.structure)).backward()
     silent = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is None}
     # Only what this frame does not use: mask prompts, the first frame's and an absent part's vectors.
