@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..dataset.rendering.embodiments import EMBODIMENTS
+from ..dataset.rendering.motion import CAMERAS
 from ..dataset.rendering.splits import SEEDS, SPLITS
 from .errors import BadInput
 
@@ -36,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also depth, PNGs of 16 bits in millimetres: OUT/depth as a stereo camera sees it, OUT/depth_true as it is",
     )
+    parser.add_argument(
+        "--still", action="store_true", help="keep one frame of each clip, of any moment: also robots half in view, or gone"
+    )
+    parser.add_argument("--camera", choices=CAMERAS, help="how all clips are filmed (default: at random)")
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the split's first N seeds")
     parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
 
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--skip {args.skip} and --count {args.count}: a split has the seeds 0 to {SEEDS - 1}")
     width, height = args.size
     settings = {"split": args.split, "width": width, "height": height, "depth": args.depth}
-    settings |= {"frames": args.frames, "duration": args.duration}
+    settings |= {"frames": args.frames, "duration": args.duration, "still": args.still, "camera": args.camera}
     try:
         done = render_clips(args.out, args.count, chosen, split.first_seed + args.skip, args.workers, **settings)
     except (MissingAssets, BadSettings) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import cv2
 import pytest
@@ -47,6 +48,16 @@ def test_depth_is_written_beside_the_same_images(tmp_path, capsys):
     assert f"clip {name} was rendered with depth False, not True" in capsys.readouterr().err
 
 
+def test_stills_of_one_camera(tmp_path, capsys):
+    command = ["render", str(tmp_path), "--count", "2", "--size", "64", "48", "--frames", "5", "--workers", "1"]
+    assert main([*command, "--still", "--camera", "wrist"]) == 0
+    assert [path.name for path in sorted((tmp_path / "image").glob("*/*.jpg"))] == ["00000.jpg"] * 2
+    assert {json.loads(path.read_text())["camera"] for path in (tmp_path / "facts").iterdir()} == {"wrist"}
+    capsys.readouterr()
+    assert main([*command, "--camera", "wrist"]) == 2
+    assert "was rendered with still True, not False" in capsys.readouterr().err
+
+
 def test_robots_of_another_split_and_unknown_ones_are_refused(tmp_path, capsys):
     assert main(["render", str(tmp_path), "--split", "train", "--embodiments", "sawyer"]) == 2
     assert "sawyer: no robot of the split train: panda" in capsys.readouterr().err
@@ -70,7 +81,7 @@ def test_what_cannot_be_rendered_is_refused_and_nothing_is_made(tmp_path, capsys
     assert not (tmp_path / "clips").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--count", "0"], ["--split", "robots"], ["--frames", "many"]])
+@pytest.mark.parametrize("arguments", [["--count", "0"], ["--split", "robots"], ["--camera", "drone"], ["--frames", "many"]])
 def test_wrong_words_are_argparses_to_refuse(tmp_path, capsys, arguments):
     with pytest.raises(SystemExit, match="2"):
         main(["render", str(tmp_path), *arguments])

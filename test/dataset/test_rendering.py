@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import multiprocessing
 import os
 import signal
@@ -160,6 +161,23 @@ def test_the_robot_is_nearer_than_the_same_scene_without_it() -> None:
         without = stage.painter.depth(96, 72)
     assert (depth[parts > 0] < without[parts > 0]).all()
     np.testing.assert_array_equal(depth[parts == 0], without[parts == 0])
+
+
+def test_a_still_is_one_moment_of_its_clip() -> None:
+    spec = replace(SMALL, postprocess=False)
+    frames, parts, facts = render_clip(spec)
+    moments = set()
+    for seed in range(40):
+        (moment,) = replace(spec, seed=seed, still=True).moments
+        moments.add(moment)
+    assert moments == set(range(spec.frames)) and spec.moments == list(range(spec.frames))
+
+    still = replace(spec, still=True)
+    frame, part, its_facts = render_clip(still)
+    (moment,) = still.moments
+    np.testing.assert_array_equal(frame, frames[moment : moment + 1])
+    np.testing.assert_array_equal(part, parts[moment : moment + 1])
+    assert its_facts["coverage"] == facts["coverage"][moment : moment + 1]
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,6 +433,10 @@ def test_clips_made_with_other_settings_are_not_taken_for_those_asked_for(tmp_pa
         render.BadSettings, match="panda_0000030 was rendered with frames 1, not 2; name another folder"
     ):
         render.render_clips(tmp_path, 1, ["panda"], 30, workers=1, **settings | {"frames": 2})
+    drawn = json.loads((tmp_path / "facts" / f"{spec.name}.json").read_text())["camera"]
+    other = next(camera for camera in motion.CAMERAS if camera != drawn)
+    with pytest.raises(render.BadSettings, match=f"with camera {drawn}, not {other}"):
+        render.render_clips(tmp_path, 1, ["panda"], 30, workers=1, **settings | {"camera": other})
 
 
 @pytest.mark.parametrize(

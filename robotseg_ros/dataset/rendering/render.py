@@ -33,7 +33,7 @@ _CLIPS_PER_PROCESS = 100
 
 
 _THUMBNAIL = (64, 48)
-_DRAWN = ("camera", "coverage", "shadows")  # settings whose facts say what was drawn where the spec left it open
+_DRAWN = ("camera", "shadows")  # settings whose facts say what was drawn where the spec left it open
 
 
 class BadSettings(ValueError):
@@ -47,7 +47,8 @@ class ClipSpec:
     `camera` is one of motion.CAMERAS or None for a random one; `coverage` is the wanted share of robot pixels
     (None: random); `shadows` None means in 70 % of the clips; `calm` stages a tidy, well lit scene as for a
     demonstration. Splits (see splits.py) other than `train` use textures that training never sees. `depth` is for depth
-    images, which change nothing else.
+    images, which change nothing else. `still` leaves one frame of the clip, of any moment: the first of a clip nearly
+    always shows the robot whole and as large as wanted.
     """
 
     embodiment: str
@@ -64,6 +65,7 @@ class ClipSpec:
     postprocess: bool = True
     calm: bool = False
     depth: bool = False
+    still: bool = False
 
     def __post_init__(self) -> None:
         least = tuple(-(-side // self.supersample) for side in _THUMBNAIL)
@@ -76,6 +78,13 @@ class ClipSpec:
     def name(self) -> str:
         """The clip's folder name."""
         return f"{self.embodiment}_{self.seed:07d}"
+
+    @property
+    def moments(self) -> list[int]:
+        """The frames that are kept: all, or one."""
+        if self.still:
+            return [int(np.random.default_rng([self.seed, 7]).integers(self.frames))]
+        return list(range(self.frames))
 
 
 def _coverage(painter: Painter, kin: motion.Kinematics, path: Any, opening: Any, cam: motion.CameraPath) -> list[float]:
@@ -236,9 +245,9 @@ def render_clip_with_depth(
     frames, parts, depths = [], [], []
     with Stage(spec) as stage:
         look = stage.look
-        for index in range(spec.frames):
+        for index in spec.moments:
             image, labels = stage.frame(index)
-            look = postprocess.expose(look, image) if index == 0 else look
+            look = look if frames else postprocess.expose(look, image)
             frames.append(postprocess.apply(look, image, index) if spec.postprocess else image)
             parts.append(labels)
             if spec.depth:
@@ -332,8 +341,10 @@ def _is_there(out: Path, spec: ClipSpec) -> bool:
         return False
     defaults = {field.name: field.default for field in fields(ClipSpec)}  # of clips that are older than a setting
     facts = defaults | json.loads(file.read_text())
-    for setting, wanted in asdict(spec).items():
-        if setting not in _DRAWN and facts[setting] != wanted:
+    asked = {name: value for name, value in asdict(spec).items() if not (name in _DRAWN and value is None)}
+    del asked["coverage"]  # the facts have what came out
+    for setting, wanted in asked.items():
+        if facts[setting] != wanted:
             raise BadSettings(
                 f"{out}: clip {spec.name} was rendered with {setting} {facts[setting]}, not {wanted}; "
                 "name another folder, or delete this one"
