@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also depth, PNGs of 16 bits in millimetres: OUT/depth as a stereo camera sees it, OUT/depth_true as it is",
     )
     parser.add_argument(
-        "--still", action="store_true", help="keep one frame of each clip, of any moment: also robots half in view, or gone"
+        "--still",
+        action="store_true",
+        help="keep one frame of each clip, of any moment: also robots half in view, or gone",
     )
     parser.add_argument("--camera", choices=CAMERAS, help="how all clips are filmed (default: at random)")
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the split's first N seeds")

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..model.network import StepOutput
 from .settings import LossSettings
 
 
@@ -120,29 +121,21 @@ def fine_loss(fine: Tensor, targets: Targets, weights: LossSettings) -> Tensor:
     return torch.stack([*mask_loss(fine, replace(targets, low=targets.full, boundary=near), weights).values()]).sum(0)
 
 
-def frame_loss(
-    logits: Tensor,
-    ious: Tensor,
-    score: Tensor,
-    structure: Sequence[Tensor],
-    targets: Targets,
-    weights: LossSettings,
-    fine: Tensor | None = None,
-) -> dict[str, Tensor]:
+def frame_loss(output: StepOutput, targets: Targets, weights: LossSettings) -> dict[str, Tensor]:
     """All weighted terms of one frame, each a scalar. Masks and IoU count only where the part is in view (as SAM 2
-    does: an absent part is the object score's business), the refined mask `fine` only where it is also found."""
+    does: an absent part is the object score's business), a refined mask only where it is also found."""
     # autocast may hand over bfloat16, whose 8 bits are too few for the sums here
-    logits, ious, score = logits.float(), ious.float(), score.float()
+    logits, ious, score = output.all_logits.float(), output.ious.float(), output.object_score.float()
     terms = mask_loss(logits, targets, weights)
     terms["iou"] = weights.iou * iou_error(ious, logits, targets.low).mean(1)
     seen = targets.present.sum().clamp(min=1)
     scalars = {name: (values * targets.present).sum() / seen for name, values in terms.items()}
     scalars["object"] = weights.object * object_entropy(score, targets.present).mean()
-    if structure and targets.structure is not None:
-        errors = structure_error([s.float() for s in structure], targets.structure)
+    if output.structure and targets.structure is not None:
+        errors = structure_error([layer.float() for layer in output.structure], targets.structure)
         scalars["structure"] = weights.structure * (errors * targets.present).sum() / seen
-    if fine is not None and weights.fine > 0:
+    if output.fine_logits is not None and weights.fine > 0:
         found = targets.present * (score[:, 0] > 0)
-        errors = torch.where(found > 0, fine_loss(fine.float(), targets, weights), 0.0)
+        errors = torch.where(found > 0, fine_loss(output.fine_logits.float(), targets, weights), 0.0)
         scalars["fine"] = weights.fine * errors.sum() / found.sum().clamp(min=1)
     return scalars

@@ -116,16 +116,7 @@ class Objective:
             if index < len(targets):
                 known.append((output, targets[index], weights.cycle if place == again else 1.0))
         for output, target, weight in known:
-            frame = frame_loss(
-                output.all_logits,
-                output.ious,
-                output.object_score,
-                output.structure,
-                target,
-                weights,
-                output.fine_logits,
-            )
-            for name, value in frame.items():
+            for name, value in frame_loss(output, target, weights).items():
                 terms.setdefault(name, []).append(value if name == "structure" else weight * value)
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 

@@ -81,7 +81,9 @@ def test_what_cannot_be_rendered_is_refused_and_nothing_is_made(tmp_path, capsys
     assert not (tmp_path / "clips").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--count", "0"], ["--split", "robots"], ["--camera", "drone"], ["--frames", "many"]])
+@pytest.mark.parametrize(
+    "arguments", [["--count", "0"], ["--split", "robots"], ["--camera", "drone"], ["--frames", "many"]]
+)
 def test_wrong_words_are_argparses_to_refuse(tmp_path, capsys, arguments):
     with pytest.raises(SystemExit, match="2"):
         main(["render", str(tmp_path), *arguments])

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from robotseg_ros.model.network import StepOutput
 from robotseg_ros.training import losses
 from robotseg_ros.training.settings import LossSettings
 
@@ -78,20 +79,23 @@ def test_only_the_best_candidate_is_trained_but_for_the_share():
     assert shared["dice"].item() > 0.1
 
 
+def step_output(logits: torch.Tensor, score: float, **more: object) -> StepOutput:
+    one = torch.ones(1, 1)
+    return StepOutput(logits, logits, one, torch.zeros(1, dtype=torch.long), score * one, one, **more)
+
+
 def test_an_absent_part_is_the_object_scores_business_alone():
     empty = torch.zeros(1, 1, 32, 32)
     targets = losses.make_targets(empty, 32, 8)
-    terms = losses.frame_loss(
-        sure(1 - empty), torch.ones(1, 1), torch.full((1, 1), 8.0), [torch.zeros(1, 1, 8, 8)], targets, LossSettings()
-    )
+    output = step_output(sure(1 - empty), score=8.0, structure=[torch.zeros(1, 1, 8, 8)])
+    terms = losses.frame_loss(output, targets, LossSettings())
     assert terms["object"].item() == pytest.approx(8.0, abs=1e-2)
     assert sum(value.item() for name, value in terms.items() if name != "object") == 0
 
 
 def refined_terms(fine: torch.Tensor, score: float) -> dict[str, torch.Tensor]:
     targets = losses.make_targets(square(), 8, None)
-    low, sure_of_it = sure(targets.low), torch.ones(1, 1)
-    return losses.frame_loss(low, sure_of_it, score * sure_of_it, [], targets, LossSettings(), fine)
+    return losses.frame_loss(step_output(sure(targets.low), score, fine_logits=fine), targets, LossSettings())
 
 
 def test_a_refined_mask_is_judged_by_every_pixel_of_the_true_one():
