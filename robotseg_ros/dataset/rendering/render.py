@@ -245,9 +245,9 @@ def render_clip_with_depth(
     frames, parts, depths = [], [], []
     with Stage(spec) as stage:
         look = stage.look
-        for index in spec.moments:
+        for place, index in enumerate(spec.moments):
             image, labels = stage.frame(index)
-            look = look if frames else postprocess.expose(look, image)
+            look = postprocess.expose(look, image) if place == 0 else look
             frames.append(postprocess.apply(look, image, index) if spec.postprocess else image)
             parts.append(labels)
             if spec.depth:
