@@ -76,6 +76,7 @@ class ModelConfig:
     resize: str = "pil_bicubic"
     fill_hole_area: int = 0  # what a user of the model should give StreamSegmenter; in pixels of the low-res mask
     refiner_width: int = 0  # channels of the BoundaryRefiner; 0: masks end at `mask_stride`, as published
+    second_look: bool = False  # see also what each frame gives without memory, and take what expects the higher IoU
     regions: int = 3
     prototypes_per_region: int = 4
     parts: tuple[str, ...] = field(default=PARTS)
@@ -142,6 +143,7 @@ PRESETS: dict[str, ModelConfig] = {
             max_pointers=8,
             resize="area",
             refiner_width=16,
+            second_look=True,
         ),
     )
 }

@@ -109,7 +109,8 @@ class MemoryView:
 
     recent: (age in frames, entry), oldest first; pointers: (age in frames, pointer (B, C)), newest first, the conditioning
     frame's not among them. conditioning_age (B,): frames since each row's conditioning frame. max_pointers: the limit that
-    pointers' ages are divided by (minus 1) in their temporal encoding.
+    pointers' ages are divided by (minus 1) in their temporal encoding. unprompted (B,) bool: rows whose conditioning frame
+    nobody has prompted, where a second look may overrule the memory (`ModelConfig.second_look`); None where none is.
     """
 
     conditioning: MemoryEntry
@@ -117,6 +118,27 @@ class MemoryView:
     recent: Sequence[tuple[int, MemoryEntry]]
     pointers: Sequence[tuple[int, Tensor]]
     max_pointers: int
+    unprompted: Tensor | None = None
+
+
+@dataclass
+class _Decoded:
+    """All the decoder says: logits (B, 4, s, s), the single mask first; ious (B, 4), tokens (B, 4, C), score (B, 1)."""
+
+    logits: Tensor
+    ious: Tensor
+    tokens: Tensor
+    score: Tensor
+
+    def or_surer(self, other: _Decoded, allowed: Tensor) -> _Decoded:
+        """Row by row `other`, where `allowed` (B,) and where it expects more of its best candidate."""
+        taken = allowed & (other.ious[:, 1:].amax(1) > self.ious[:, 1:].amax(1))
+        return _Decoded(
+            torch.where(taken[:, None, None, None], other.logits, self.logits),
+            torch.where(taken[:, None], other.ious, self.ious),
+            torch.where(taken[:, None, None], other.tokens, self.tokens),
+            torch.where(taken[:, None], other.score, self.score),
+        )
 
 
 class RobotSeg(nn.Module):
@@ -210,15 +232,18 @@ class RobotSeg(nn.Module):
         batch = _batch(class_ids, prompt)
         if prompt is not None and prompt.mask is not None:
             return self._mask_as_output(features, prompt.mask)
+        structure: list[Tensor] = []
         if memory is None:
-            tokens = self._without_memory(features, batch)
-            objects = self.robot_prompt_generator.without_memory(batch)
-            structure: list[Tensor] = []
+            decoded = self._first_look(features, class_ids, batch, prompt)
         else:
             tokens, structure = self._with_memory(features, memory)
             entries = [memory.conditioning, *(entry for _, entry in memory.recent)]
             objects = torch.cat([entry.object_tokens for entry in entries], dim=1)
-        output = self._decode(features, tokens, class_ids, objects, prompt)
+            decoded = self._decode(features, tokens, class_ids, objects, prompt)
+            if self.config.second_look and memory.unprompted is not None:
+                decoded = decoded.or_surer(self._first_look(features, class_ids, batch, None), memory.unprompted)
+        multimask = class_ids is not None and (prompt is None or prompt.count <= 1)
+        output = self._answer(features, decoded, multimask)
         output.structure = structure
         return output
 
@@ -245,9 +270,12 @@ class RobotSeg(nn.Module):
 
     # -- its steps ---------------------------------------------------------------------------------------------------
 
-    def _without_memory(self, features: ImageFeatures, batch: int) -> Tensor:
-        tokens = features.tokens + self.no_mem_embed.view(1, -1, 1, 1)
-        return repeat_to(tokens, batch)
+    def _first_look(
+        self, features: ImageFeatures, class_ids: Tensor | None, batch: int, prompt: Prompt | None
+    ) -> _Decoded:
+        """A frame as if nothing had come before it."""
+        tokens = repeat_to(features.tokens + self.no_mem_embed.view(1, -1, 1, 1), batch)
+        return self._decode(features, tokens, class_ids, self.robot_prompt_generator.without_memory(batch), prompt)
 
     def _with_memory(self, features: ImageFeatures, memory: MemoryView) -> tuple[Tensor, list[Tensor]]:
         """SEMA over the view's memories: (B, C, h, w) and the structure logits of each layer."""
@@ -291,7 +319,7 @@ class RobotSeg(nn.Module):
         class_ids: Tensor | None,
         objects: Tensor,
         prompt: Prompt | None,
-    ) -> StepOutput:
+    ) -> _Decoded:
         """SAM 2's prompt encoder and mask decoder; class and object tokens go ahead of the point tokens."""
         batch = tokens.shape[0]
         sparse, dense = self._encode_prompt(prompt, batch, tokens)
@@ -308,17 +336,21 @@ class RobotSeg(nn.Module):
             repeat_image=False,
             high_res_features=[repeat_to(level, batch) for level in features.high_res],
         )
-        multimask = class_ids is not None and (prompt is None or prompt.count <= 1)
-        all_logits, all_ious, best = choose_mask(logits.float(), ious, multimask)
-        rows = torch.arange(batch, device=logits.device)
-        token = mask_tokens[rows, best + 1] if multimask else mask_tokens[:, 0]
+        return _Decoded(logits, ious, mask_tokens, score)
+
+    def _answer(self, features: ImageFeatures, found: _Decoded, multimask: bool) -> StepOutput:
+        """The mask taken of what was decoded, its pointer, and its boundary refined."""
+        batch, score = found.logits.shape[0], found.score
+        all_logits, all_ious, best = choose_mask(found.logits.float(), found.ious, multimask)
+        rows = torch.arange(batch, device=score.device)
+        token = found.tokens[rows, best + 1] if multimask else found.tokens[:, 0]
         present = score > 0
         decoded = all_logits[rows, best][:, None]
         taken = torch.where(present[:, :, None, None], decoded, ABSENT_LOGIT)
         pointer = torch.where(present, self.obj_ptr_proj(token), self.no_obj_ptr)
         output = StepOutput(taken, all_logits, all_ious, best, score, pointer)
         if self.refiner is not None and features.fine is not None:
-            fine = self.refiner(repeat_to(features.fine, batch), decoded, logits)
+            fine = self.refiner(repeat_to(features.fine, batch), decoded, found.logits)
             output.fine_logits = torch.where(present[:, :, None, None], fine, ABSENT_LOGIT)
         return output
 
@@ -347,7 +379,8 @@ class RobotSeg(nn.Module):
         )
         prompt = Prompt(mask=self.mask_downsample(mask))
         tokens = repeat_to(features.tokens, batch)
-        decoded = self._decode(features, tokens, None, tokens.new_zeros(batch, 0, self.config.d_model), prompt)
+        found = self._decode(features, tokens, None, tokens.new_zeros(batch, 0, self.config.d_model), prompt)
+        decoded = self._answer(features, found, multimask=False)
         present = mask.flatten(1).amax(dim=1, keepdim=True) > 0
         return StepOutput(
             low_res_logits=logits,

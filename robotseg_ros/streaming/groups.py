@@ -42,6 +42,7 @@ class Tracked:
 
     output: StepOutput
     memory: MemoryEntry
+    prompted: bool = False
 
 
 def track(network: RobotSeg, features: ImageFeatures, asked: Sequence[Asked], timer: StageTimer) -> list[Tracked]:
@@ -62,7 +63,8 @@ def track(network: RobotSeg, features: ImageFeatures, asked: Sequence[Asked], ti
             # As published: a conditioning frame is remembered with its holes filled, a tracked one as decoded.
             filled = replace(output, low_res_logits=torch.cat([one.low_res_logits for one in shown]))
             entry = network.encode_memory(seen, filled if bank.empty else output, binarise=bank.empty)
-        answers.update(zip(numbers, map(Tracked, shown, split(entry, rows)), strict=True))
+        prompted = [one.prompt is not None for one in same]
+        answers.update(zip(numbers, map(Tracked, shown, split(entry, rows), prompted), strict=True))
     return [answers[i] for i in range(len(asked))]
 
 

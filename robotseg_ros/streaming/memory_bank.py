@@ -35,6 +35,7 @@ class MemoryBank:
         self._limits = _Limits(num_maskmem - 1, max_pointers - 1)
         self._conditioning: MemoryEntry | None = None
         self._ages: list[int] = []
+        self._unprompted: list[bool] = []
         self._recent: deque[MemoryEntry] = deque(maxlen=self._limits.recent)
         self._pointers: deque[Tensor] = deque(maxlen=self._limits.pointers)
 
@@ -66,12 +67,13 @@ class MemoryBank:
         distinct = {t.data_ptr(): t for t in tensors}
         return sum(t.numel() * t.element_size() for t in distinct.values())
 
-    def write(self, entry: MemoryEntry, age: int = 1) -> None:
+    def write(self, entry: MemoryEntry, age: int = 1, prompted: bool = False) -> None:
         """Remember the newest frame; the first one written is the conditioning frame, which may be one of a while ago:
-        `age` frames before the coming one."""
+        `age` frames before the coming one, and `prompted`: what the user says is not to be overruled later."""
         if self._conditioning is None:
             self._conditioning = entry
             self._ages = [age] * entry.pointer.shape[0]
+            self._unprompted = [not prompted] * entry.pointer.shape[0]
             return
         self._recent.append(entry)
         self._pointers.appendleft(entry.pointer)
@@ -83,12 +85,15 @@ class MemoryBank:
             raise ValueError("the memory bank is empty; the first frame has no memory to attend to")
         count = len(self._recent)
         ages = torch.tensor(self._ages, dtype=torch.float32)
+        device = self._conditioning.pointer.device
+        unprompted = torch.tensor(self._unprompted).to(device, non_blocking=True) if any(self._unprompted) else None
         return MemoryView(
             conditioning=self._conditioning,
-            conditioning_age=ages.to(self._conditioning.pointer.device, non_blocking=True),
+            conditioning_age=ages.to(device, non_blocking=True),
             recent=[(count - i, entry) for i, entry in enumerate(self._recent)],
             pointers=list(enumerate(self._pointers, start=1)),
             max_pointers=self._limits.pointers + 1,
+            unprompted=unprompted,
         )
 
     def select(self, rows: Sequence[int]) -> MemoryBank:
@@ -96,7 +101,7 @@ class MemoryBank:
         index = list(rows)
         return self._like(
             None if self._conditioning is None else _rows(self._conditioning, index),
-            [self._ages[i] for i in index] if self._ages else [],
+            [(self._ages[i], self._unprompted[i]) for i in index] if self._ages else [],
             [_rows(entry, index) for entry in self._recent],
             [pointer[index] for pointer in self._pointers],
         )
@@ -113,16 +118,22 @@ class MemoryBank:
         conditioning = [entry for entry in entries if entry is not None]
         return first._like(
             _joined(conditioning) if conditioning else None,
-            [age for bank in banks for age in bank._ages],
+            [start for bank in banks for start in zip(bank._ages, bank._unprompted, strict=True)],
             [_joined([bank._recent[i] for bank in banks]) for i in range(len(first._recent))],
             [torch.cat([bank._pointers[i] for bank in banks]) for i in range(len(first._pointers))],
         )
 
     def _like(
-        self, conditioning: MemoryEntry | None, ages: list[int], recent: list[MemoryEntry], pointers: list[Tensor]
+        self,
+        conditioning: MemoryEntry | None,
+        starts: list[tuple[int, bool]],
+        recent: list[MemoryEntry],
+        pointers: list[Tensor],
     ) -> MemoryBank:
+        """starts: age and `unprompted` of every row's conditioning frame."""
         bank = MemoryBank(self._limits.recent + 1, self._limits.pointers + 1)
-        bank._conditioning, bank._ages = conditioning, ages
+        bank._conditioning = conditioning
+        bank._ages, bank._unprompted = [age for age, _ in starts], [free for _, free in starts]
         bank._recent.extend(recent)
         bank._pointers.extend(pointers)
         return bank

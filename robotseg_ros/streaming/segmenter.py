@@ -206,7 +206,7 @@ class StreamSegmenter:
         given = waiting.prompt.to_network(*past.shape, config.image_size, device)
         group = self._new_group((part,))
         (tracked,) = track(self.network, features, [Asked(0, group, given, self.fill_hole_area)], timer)
-        group.bank.write(tracked.memory, age=self._number - past.number)
+        group.bank.write(tracked.memory, self._number - past.number, tracked.prompted)
         return group
 
     def _new_group(self, parts: tuple[str, ...]) -> Group:
@@ -215,7 +215,7 @@ class StreamSegmenter:
     def _advance(self, answers: Sequence[tuple[Group, Tracked]], frame: _Frame) -> None:
         """The frame has been: its prompts are used, and the next one attends to what is remembered of it."""
         for group, tracked in answers:
-            group.bank.write(tracked.memory)
+            group.bank.write(tracked.memory, prompted=tracked.prompted)
         self._groups = merged([group for group, _ in answers])
         self._prompts = {}
         self._past.append(frame)

@@ -175,3 +175,33 @@ def test_gradients_reach_every_part_of_the_network(images: Tensor) -> None:
     silent = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is None}
     # Only what this frame does not use: mask prompts, the first frame's and an absent part's vectors.
     assert silent <= {"mask_downsample", "no_mem_pos_enc", "no_obj_ptr", "sam_prompt_encoder", "robot_prompt_generator"}
+
+
+def test_a_second_look_takes_what_expects_more_row_by_row_where_nobody_prompted(
+    network: RobotSeg, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = torch.arange(3)
+    features = network.encode_image(images)
+    fresh = network.track(features, None, ids)
+    entry = network.encode_memory(network.encode_image(images.flip(-1)), fresh, binarise=True)
+    remembered = network.track(features, _view(entry), ids)
+    scores = iter([[0.3, 0.3, 0.7], [0.6, 0.6, 0.6]])  # predicted IoU of arm, gripper and robot: with memory, without
+    decode = network.sam_mask_decoder.predict_masks
+
+    def scored(**inputs: object) -> tuple[Tensor, ...]:
+        logits, ious, tokens, score = decode(**inputs)
+        best = ious == ious[:, 1:].amax(1, keepdim=True)
+        return logits, torch.where(best, torch.tensor(next(scores))[:, None], 0.0), tokens, score
+
+    monkeypatch.setattr(network.sam_mask_decoder, "predict_masks", scored)
+    view = dataclasses.replace(_view(entry), unprompted=torch.tensor([True, False, True]))
+    output = network.track(features, view, ids)
+    assert not torch.allclose(fresh.finest_logits, remembered.finest_logits, atol=1e-2)
+    for row, expected in enumerate((fresh, remembered, remembered)):  # better; better, but prompted; worse
+        torch.testing.assert_close(output.finest_logits[row], expected.finest_logits[row], atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(output.pointer[row], expected.pointer[row], atol=1e-4, rtol=1e-4)
+    assert len(output.structure) == NANO.attention_layers
+
+
+def test_no_second_look_in_the_published_network() -> None:
+    assert not preset("robotseg").second_look and not preset("robotseg_small").second_look

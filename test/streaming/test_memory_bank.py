@@ -76,3 +76,15 @@ def test_only_one_layout_can_be_joined() -> None:
 def test_a_bank_too_small_to_work_is_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 2"):
         MemoryBank(*sizes)
+
+
+def test_which_rows_were_prompted_survives_selecting_and_joining() -> None:
+    given, found = MemoryBank(4, 6), MemoryBank(4, 6)
+    given.write(_entry(0.0, rows=1), prompted=True)
+    found.write(_entry(1.0, rows=2))
+    assert given.view().unprompted is None
+    both = MemoryBank.join([given, found])
+    both.write(_entry(2.0, rows=3))
+    assert both.view().unprompted is not None and both.view().unprompted.tolist() == [False, True, True]
+    assert both.select([0]).view().unprompted is None
+    assert both.select([2, 0]).view().unprompted.tolist() == [True, False]

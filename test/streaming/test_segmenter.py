@@ -36,6 +36,13 @@ def _logits(result: Segmentation, part: str) -> NDArray[np.float32]:
     return result.low_res_logits[part]
 
 
+def _without_second_look(network: RobotSeg) -> RobotSeg:
+    """The same weights; with random ones a second look may overrule the memory on every frame."""
+    single = copy.copy(network)
+    single.config = dataclasses.replace(network.config, second_look=False)
+    return single
+
+
 def test_a_result_has_what_is_promised(network: RobotSeg, frames: list[Frame]) -> None:
     result = StreamSegmenter(network, parts=("arm", "robot")).step(frames[0])
     assert list(result.masks) == ["arm", "robot"]
@@ -55,7 +62,7 @@ def test_parts_do_not_touch_each_other(network: RobotSeg, frames: list[Frame]) -
 
 
 def test_memory_changes_the_masks_and_a_reset_forgets_it(network: RobotSeg, frames: list[Frame]) -> None:
-    stream = StreamSegmenter(network, parts=("robot",))
+    stream = StreamSegmenter(_without_second_look(network), parts=("robot",))
     first = _logits(stream.step(frames[0]), "robot")
     stream.step(frames[1])
     remembered = _logits(stream.step(frames[0]), "robot")
@@ -207,3 +214,18 @@ def test_holes_are_filled_in_refined_masks_too(network: RobotSeg, frames: list[F
     leaving = StreamSegmenter(network, parts=("arm",))
     filled, left = filling.step(frames[0]).masks["arm"], leaving.step(frames[0]).masks["arm"]
     assert left.any() and not left.all() and filled.all()
+
+
+def test_what_was_prompted_is_found_by_memory_alone(network: RobotSeg, frames: list[Frame]) -> None:
+    both = (network, _without_second_look(network))
+    streams = [StreamSegmenter(net, parts=("arm", "robot"), history=4) for net in both]
+    for stream in streams:
+        stream.prompt("arm", box=(20, 20, 90, 70))
+    for frame in frames[:4]:
+        twice, once = (stream.step(frame) for stream in streams)
+        np.testing.assert_allclose(_logits(twice, "arm"), _logits(once, "arm"), rtol=0, atol=1e-3)
+    for stream in streams:  # a frame that has been counts as prompted just as well
+        stream.step(frames[4], stamp=5)
+        stream.prompt("robot", points=[(40, 40)], stamp=5)
+    twice, once = (stream.step(frames[5]) for stream in streams)
+    np.testing.assert_allclose(_logits(twice, "robot"), _logits(once, "robot"), rtol=0, atol=1e-3)
