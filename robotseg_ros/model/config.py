@@ -132,7 +132,7 @@ PRESETS: dict[str, ModelConfig] = {
         ModelConfig(name="robotseg_small", image_size=512, trunk=HieraTrunk()),
         ModelConfig(
             name="robotseg_nano",
-            image_size=288,
+            image_size=320,
             trunk=MobileTrunk(top_down=((2, 1), (6, 3), (6, 3))),
             d_model=128,
             attention_layers=2,
