@@ -20,6 +20,11 @@ from .streams import WrongFirstMask, covered, to_and_fro
 from .trained import LOSSES, ShortRuns
 
 LONG, COVERED_FROM, COVERED_FOR = 60, 15, 15
+STRUCTURE: dict[str, variants.Variant] = {
+    "SEMA": variants.unchanged,
+    "edges off": variants.without_edges,
+    "structure off": variants.without_structure,
+}
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,37 @@ class Context:
 
 
 def structure(context: Context) -> Outcome:
-    """What SEMA's edges and structure branch are worth to the trained network."""
-    changes: dict[str, variants.Variant] = {
-        "SEMA": variants.unchanged,
-        "edges off": variants.without_edges,
-        "structure off": variants.without_structure,
-    }
-    return _varied(context, changes, "SEMA's edges and structure branch, taken away after training")
+    """What SEMA's edges and structure branch are worth: taken away after training, and trained without.
+
+    A network that has no structure branch gets one first: short runs with and without it, from the same start.
+    """
+    title = "SEMA's edges and structure branch, taken away after training"
+    if _has_structure(context.network):
+        return _varied(context, STRUCTURE, title)
+    if not context.runs.checkpoint.is_file():
+        raise ValueError(
+            "the network has no structure branch that could be taken away (its strength is zero): --start FILE --steps N"
+            " trains one from this checkpoint first, or --model and --checkpoint name a network that has one"
+        )
+    groups: dict[str, list[Measured]] = {}
+    for seed in range(1, context.runs.seeds + 1):
+        for measured in structure_run(context, seed):
+            groups.setdefault(measured.label, []).append(measured)
+    return _titled(seed_rows(groups), f"{title}: {context.runs.steps} steps from the same start")
+
+
+def structure_run(context: Context, seed: int) -> list[Measured]:
+    """One seed's networks, trained with a structure branch and without, the first as it is and with parts taken away."""
+    with_branch = context.runs.train(copy.deepcopy(context.network), "with structure", seed, {}, structure=True)
+    without = context.runs.train(copy.deepcopy(context.network), "all losses", seed, LOSSES["all losses"])
+    measured = [measure(label, change(with_branch), context.seen) for label, change in STRUCTURE.items()]
+    return [*measured, measure("trained without it", without, context.seen)]
+
+
+def _has_structure(network: RobotSeg) -> bool:
+    attention = copy.deepcopy(network.memory_attention)
+    attention.without_closed_gates()
+    return attention.uses_edges
 
 
 def object_tokens(context: Context) -> Outcome:
@@ -192,4 +221,4 @@ EXPERIMENTS: dict[str, Callable[[Context], Outcome]] = {
     "closed-loop": closed_loop,
 }
 TRAINED = ("losses", "drift")
-"""Those that train networks first, and take long."""
+"""Those that always train networks first, and take long; `structure` does where the network has no structure branch."""

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..model import RobotSeg, load_checkpoint
+from ..model import RobotSeg, load_checkpoint, preset
 from ..training.settings import LossSettings, TrainSettings, read_settings
 from ..training.trainer import Trainer
 
@@ -36,8 +36,9 @@ class ShortRuns:
     seeds: int
     folder: Path
 
-    def settings(self, label: str, seed: int, losses: dict[str, float]) -> TrainSettings:
-        """The configuration with these losses, for so many steps, into a folder of its own."""
+    def settings(self, label: str, seed: int, losses: dict[str, float], structure: bool = False) -> TrainSettings:
+        """The configuration with these losses, for so many steps, into a folder of its own. structure: SEMA's structure
+        branches begin anew; else they are as they are in the start."""
         base = read_settings(self.config)
         schedule = replace(base.schedule, max_minutes=None, steps=self.steps, epoch_steps=self.steps, val_clips=0)
         return replace(
@@ -45,14 +46,17 @@ class ShortRuns:
             initial_checkpoint=str(self.checkpoint),
             output=str(self.folder / f"{label.replace(' ', '_')}_{seed}"),
             seed=seed,
+            anew=structure_names(base.model) if structure else base.anew,
             schedule=schedule,
             losses=_with(base.losses, losses),
         )
 
-    def train(self, network: RobotSeg, label: str, seed: int, losses: dict[str, float]) -> RobotSeg:
+    def train(
+        self, network: RobotSeg, label: str, seed: int, losses: dict[str, float], structure: bool = False
+    ) -> RobotSeg:
         """`network` with the weights of the run; a finished run is not repeated, a begun one goes on, and one with other
         settings or another start begins anew."""
-        settings = self.settings(label, seed, losses)
+        settings = self.settings(label, seed, losses, structure)
         output = Path(settings.output)
         done, made_with = output / "finished", output / "made_with.json"
         wanted = json.dumps(asdict(settings) | {"start": hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()})
@@ -68,6 +72,14 @@ class ShortRuns:
                 raise KeyboardInterrupt
         load_checkpoint(network, output / "weights.safetensors")
         return network
+
+
+def structure_names(model: str) -> tuple[str, ...]:
+    """Prefixes of the names of all that belongs to SEMA's structure branches."""
+    layers = range(preset(model).attention_layers)
+    return tuple(
+        f"memory_attention.layers.{i}.{part}" for i in layers for part in ("structure_", "cross_attn_structure.")
+    )
 
 
 def _with(losses: LossSettings, changed: dict[str, float]) -> LossSettings:

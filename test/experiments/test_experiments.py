@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from robotseg_ros.cli.main import main
 from robotseg_ros.dataset.clip import Frame
@@ -13,7 +14,7 @@ from robotseg_ros.experiments import variants
 from robotseg_ros.experiments.catalog import EXPERIMENTS
 from robotseg_ros.experiments.report import over_runs
 from robotseg_ros.experiments.streams import covered, damaged, to_and_fro
-from robotseg_ros.model import PARTS, RobotSeg, build_network, preset, save_checkpoint
+from robotseg_ros.model import PARTS, RobotSeg, build_network, model_info, preset, save_checkpoint
 from robotseg_ros.streaming import StreamSegmenter
 
 
@@ -88,7 +89,7 @@ def test_the_command_lists_runs_and_refuses(tmp_path, capsys):
     assert main(["experiment"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in EXPERIMENTS)
-    assert main(["experiment", "structure", "--clips", str(tmp_path)]) == 2
+    assert main(["experiment", "embodiments", "--clips", str(tmp_path)]) == 2
     assert "holds no dataset" in capsys.readouterr().err
     assert main(["experiment", "nothing"]) == 2 and main(["experiment", "losses"]) == 2
     assert "--start names the checkpoint" in capsys.readouterr().err
@@ -96,7 +97,12 @@ def test_the_command_lists_runs_and_refuses(tmp_path, capsys):
     assert "absent.pt: no such file" in capsys.readouterr().err
     write_split(tmp_path / "seen", "clip")
     out = tmp_path / "out"
-    assert main(["experiment", "structure", "--clips", str(tmp_path), "-o", str(out), "--device", "cpu"]) == 0
+    command = ["experiment", "structure", "--clips", str(tmp_path), "-o", str(out), "--device", "cpu"]
+    assert main(command) == 2  # three equal rows would say nothing
+    assert "no structure branch that could be taken away" in capsys.readouterr().err
+    weights = tmp_path / "with_structure.safetensors"
+    save_checkpoint(RobotSeg(preset("robotseg_nano")), weights)
+    assert main([*command, "--checkpoint", str(weights)]) == 0
     assert "| SEMA |" in capsys.readouterr().out
     assert {path.name for path in (out / "structure").iterdir()} == {"table.md", "table.csv", "plot.png"}
     assert cv2.imread(str(out / "structure" / "plot.png")) is not None
@@ -127,8 +133,9 @@ def test_a_figure_over_runs_says_how_they_differ():
     assert over_runs([80.0, 82.0, 84.0]) == "82.0 ± 2.0" and over_runs([80.0]) == "80.0"
 
 
-@pytest.mark.slow  # it trains eight networks and runs each on two streams
-def test_a_loss_is_left_out_over_two_seeds_and_nothing_is_trained_twice(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def training_command(tmp_path, monkeypatch):
+    """The experiments that train, in one step from the shipped weights, each over two seeds; without their names."""
     monkeypatch.setattr("robotseg_ros.experiments.catalog.LONG", 36)
     for split in ("seen", "train"):
         write_split(tmp_path / split, "clip")
@@ -142,30 +149,35 @@ clips: {{palindrome_frames: 3}}
 schedule: {{steps: 1, sides: [[0.0, 64]], image_fraction: 0.0, video_every: 1, video_batch: 1, warmup_steps: 1}}
 compute: {{threads: 1}}
 """)
-    monkeypatch.setattr("robotseg_ros.experiments.catalog.LOSSES", {"all losses": {}, "no cycle": {"cycle": 0.0}})
-    from robotseg_ros.model import model_info
+    command = ["experiment", "--clips", str(tmp_path), "-o", str(tmp_path / "out"), "--config", str(config)]
+    start = str(model_info("robotseg_nano").checkpoint)
+    return [*command, "--steps", "1", "--seeds", "2", "--device", "cpu", "--start", start]
 
-    command = [
-        "experiment",
-        "losses",
-        "drift",
-        "--clips",
-        str(tmp_path),
-        "-o",
-        str(tmp_path / "out"),
-        "--config",
-        str(config),
-    ]
-    command += [
-        "--start",
-        str(model_info("robotseg_nano").checkpoint),
-        "--steps",
-        "1",
-        "--seeds",
-        "2",
-        "--device",
-        "cpu",
-    ]
+
+@pytest.mark.slow  # it trains four networks
+def test_a_network_without_a_structure_branch_is_given_one_to_take_away(training_command, tmp_path):
+    assert main([*training_command, "structure"]) == 0
+    table = (tmp_path / "out" / "structure" / "table.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in table[1:]] == ["SEMA", "edges off", "structure off", "trained without it"]
+    assert all(row.count("±") == 3 for row in table[1:])
+    strengths = {
+        path.parent.name: load_file(path)["memory_attention.layers.0.structure_strength"].item()
+        for path in (tmp_path / "out" / "runs").glob("*/weights.safetensors")
+    }
+    assert {name: strength != 0 for name, strength in strengths.items()} == {
+        "with_structure_1": True,
+        "with_structure_2": True,
+        "all_losses_1": False,
+        "all_losses_2": False,
+    }
+
+
+@pytest.mark.slow  # it trains eight networks and runs each on two streams
+def test_a_loss_is_left_out_over_two_seeds_and_nothing_is_trained_twice(
+    training_command, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("robotseg_ros.experiments.catalog.LOSSES", {"all losses": {}, "no cycle": {"cycle": 0.0}})
+    command = [*training_command, "losses", "drift"]
     assert main(command) == 0
     assert capsys.readouterr().out.count("| no cycle |") == 2
     drift = (tmp_path / "out" / "drift" / "table.csv").read_text().splitlines()
