@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from robotseg_ros.drawing import LABELS, PART_COLORS, label_map, overlay
+from robotseg_ros.drawing import LABELS, PART_COLORS, caption, label_map, overlay
 
 GREY = np.full((40, 60, 3), 100, np.uint8)
 
@@ -93,3 +93,14 @@ def test_image_of_another_size_or_kind_is_refused():
         overlay(GREY, {"arm": square(0, 0, shape=(50, 60))})
     with pytest.raises(ValueError, match="uint8"):
         overlay(GREY.astype(np.float32), {"arm": square(0, 0)})
+
+
+def test_a_caption_can_be_read_on_black_and_on_white():
+    ends = []
+    for ground in (0, 255):
+        picture = np.full((30, 200, 3), ground, np.uint8)
+        caption(picture, "frame 12", (5, 20), 0.5)
+        text = picture.min(2) > 200 if ground == 0 else picture.max(2) < 80
+        assert text.any()
+        ends.append(np.flatnonzero(text.any(0)).max())
+    assert abs(ends[0] - ends[1]) <= 3  # letters and their rim end together, whatever OpenCV's spacing

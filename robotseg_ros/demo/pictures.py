@@ -13,6 +13,7 @@ from rosbags.rosbag2 import Reader
 from ..dataset.bags import BagClip, header_stamp, list_topics
 from ..dataset.clip import Frame
 from ..dataset.video import VideoWriter
+from ..drawing import caption
 from ..evaluation.measures import boundary
 from ..evaluation.sequence import Masks, SequenceScores
 from . import topics
@@ -76,15 +77,14 @@ def _overlays(recording: Path) -> Iterator[Frame]:
         yield from BagClip(recording, topics.OVERLAY)
 
 
-def tile(overlay: Rgb, frame: Frame, caption: str) -> Rgb:
+def tile(overlay: Rgb, frame: Frame, text: str) -> Rgb:
     """One picture of the sheet: the overlay with the outlines of the true masks and a caption, scaled."""
     picture = overlay.copy()
     for edge in _outlines(frame.masks or {}):
         picture[edge] = OUTLINE
     height = round(picture.shape[0] * TILE_WIDTH / picture.shape[1])
     picture = np.asarray(cv2.resize(picture, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
-    for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, caption, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, width, cv2.LINE_AA)
+    caption(picture, text, (8, 18), 0.5)
     return picture
 
 

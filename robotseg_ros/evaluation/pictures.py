@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..dataset.clip import Frame
-from ..drawing import PART_COLORS
+from ..drawing import PART_COLORS, caption
 
 WIDTH = 480
 TRUE_COLOUR = (255, 255, 255)
@@ -72,8 +72,7 @@ class Extremes:
         }
         if better:
             view = cv2.cvtColor(outlined(frame, masks, self._parts), cv2.COLOR_RGB2BGR)
-            cv2.putText(view, f"{frame.stem}  {100 * score:.0f}", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 3)
-            cv2.putText(view, f"{frame.stem}  {100 * score:.0f}", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255,) * 3, 1)
+            caption(view, f"{frame.stem}  {100 * score:.0f}", (6, 16), 0.5)
             coded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
             self._kept |= dict.fromkeys(better, (score, coded))
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..drawing import caption
 from ..evaluation.measures import boundary_f, jaccard
 from ..model.config import PARTS
 from ..model.network import RobotSeg, StepOutput
@@ -98,8 +99,7 @@ def picture(image: np.ndarray, masks: np.ndarray, title: str) -> np.ndarray:
         view[mask] = (0.5 * view[mask] + 0.5 * np.array(colour)).astype(np.uint8)
     outlines, _ = cv2.findContours(masks[2].astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(view, outlines, -1, COLOURS[2], 1)
-    cv2.putText(view, title, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 2, cv2.LINE_AA)
-    cv2.putText(view, title, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255, 255, 255), 1, cv2.LINE_AA)
+    caption(view, title, (4, 12), 0.35)
     return view
 
 
