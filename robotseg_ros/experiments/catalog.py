@@ -70,11 +70,20 @@ def structure(context: Context) -> Outcome:
 
 
 def structure_run(context: Context, seed: int) -> list[Measured]:
-    """One seed's networks, trained with a structure branch and without, the first as it is and with parts taken away."""
-    with_branch = context.runs.train(copy.deepcopy(context.network), "with structure", seed, {}, structure=True)
-    without = context.runs.train(copy.deepcopy(context.network), "all losses", seed, LOSSES["all losses"])
-    measured = [measure(label, change(with_branch), context.seen) for label, change in STRUCTURE.items()]
-    return [*measured, measure("trained without it", without, context.seen)]
+    """One seed's networks, trained with a structure branch, with one that its loss does not teach, and without: as they
+    are, and with parts taken away."""
+
+    def trained(label: str, losses: str, structure: bool) -> RobotSeg:
+        return context.runs.train(copy.deepcopy(context.network), label, seed, LOSSES[losses], structure)
+
+    taught = trained("with structure", "all losses", True)
+    untaught = trained("structure without its loss", "no structure", True)
+    without = trained("all losses", "all losses", False)
+    conditions = {label: change(taught) for label, change in STRUCTURE.items()}
+    conditions["its loss left out"] = untaught
+    conditions["its loss left out, structure off"] = variants.without_structure(untaught)
+    conditions["trained without it"] = without
+    return [measure(label, network, context.seen) for label, network in conditions.items()]
 
 
 def _has_structure(network: RobotSeg) -> bool:

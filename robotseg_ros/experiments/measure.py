@@ -41,8 +41,9 @@ class Measured:
         return float(np.nanmean([np.mean(clip.means(part)) for clip in self.clips]))
 
     def j_by_frame(self, part: str) -> NDArray[np.float64]:
-        """Mean J over clips of equal length, frame by frame."""
-        return np.nanmean([clip.j[part] for clip in self.clips], axis=0)
+        """Mean J over clips of equal length, frame by frame; nan where no clip's frame is scored."""
+        values = np.ma.masked_invalid([clip.j[part] for clip in self.clips])
+        return np.asarray(values.mean(axis=0).filled(np.nan))
 
 
 def read_clips(root: Path, limit: int | None = None) -> list[NamedClip]:

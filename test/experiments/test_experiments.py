@@ -154,11 +154,12 @@ compute: {{threads: 1}}
     return [*command, "--steps", "1", "--seeds", "2", "--device", "cpu", "--start", start]
 
 
-@pytest.mark.slow  # it trains four networks
+@pytest.mark.slow  # it trains six networks
 def test_a_network_without_a_structure_branch_is_given_one_to_take_away(training_command, tmp_path):
     assert main([*training_command, "structure"]) == 0
     table = (tmp_path / "out" / "structure" / "table.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in table[1:]] == ["SEMA", "edges off", "structure off", "trained without it"]
+    rows = ["SEMA", "edges off", "structure off", "its loss left out", '"its loss left out', "trained without it"]
+    assert [row.split(",")[0] for row in table[1:]] == rows
     assert all(row.count("±") == 3 for row in table[1:])
     strengths = {
         path.parent.name: load_file(path)["memory_attention.layers.0.structure_strength"].item()
@@ -167,6 +168,8 @@ def test_a_network_without_a_structure_branch_is_given_one_to_take_away(training
     assert {name: strength != 0 for name, strength in strengths.items()} == {
         "with_structure_1": True,
         "with_structure_2": True,
+        "structure_without_its_loss_1": True,
+        "structure_without_its_loss_2": True,
         "all_losses_1": False,
         "all_losses_2": False,
     }
