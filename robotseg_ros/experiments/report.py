@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def _plot(outcome: Outcome, path: Path) -> None:
         _bars(axis, outcome)
     axis.set_title(outcome.title, fontsize=10)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=110)
 
 
@@ -92,5 +93,5 @@ def _bars(axis: object, outcome: Outcome) -> None:
             [float(cell[1]) if len(cell) > 1 else 0.0 for cell in cells],
         )
         axis.bar(places + 0.26 * (index - 1), values, 0.25, yerr=errors if any(errors) else None, label=part)  # type: ignore[attr-defined]
-    axis.set_xticks(places, [row[0] for row in outcome.rows], fontsize=8)  # type: ignore[attr-defined]
+    axis.set_xticks(places, [fill(row[0], 18) for row in outcome.rows], fontsize=8)  # type: ignore[attr-defined]
     axis.set(ylabel=outcome.header[0].split(",")[0] + ", percent", ylim=(0, 100))  # type: ignore[attr-defined]
