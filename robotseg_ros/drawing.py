@@ -81,6 +81,15 @@ def overlay(
     return drawn
 
 
+def caption(picture: NDArray[np.uint8], text: str, place: tuple[int, int], scale: float) -> None:
+    """Writes white text with a dark rim into a picture (H, W, 3); place: (x, y) of its lower left corner; scale: 1 is 22
+    pixels high. The rim is the text moved, not drawn thicker: OpenCV 5 spaces letters by their thickness."""
+    x, y = place
+    for dx, dy in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
+        cv2.putText(picture, text, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+
+
 def _tinted(
     rgb: NDArray[np.uint8], labels: NDArray[np.uint8], borders: NDArray[np.uint8] | None, alpha: float
 ) -> NDArray[np.uint8]:
@@ -90,15 +99,6 @@ def _tinted(
     if borders is not None:
         cv2.copyTo(colors, borders, drawn)
     return np.asarray(drawn, np.uint8)
-
-
-def caption(picture: NDArray[np.uint8], text: str, place: tuple[int, int], scale: float) -> None:
-    """Writes white text with a dark rim into a picture (H, W, 3); place: (x, y) of its lower left corner; scale: 1 is 22
-    pixels high. The rim is the text moved, not drawn thicker: OpenCV 5 spaces letters by their thickness."""
-    x, y = place
-    for dx, dy in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
-        cv2.putText(picture, text, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def _palette() -> NDArray[np.uint8]:

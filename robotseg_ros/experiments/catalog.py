@@ -55,7 +55,7 @@ def structure(context: Context) -> Outcome:
     A network that has no structure branch gets one first: short runs with and without it, from the same start.
     """
     title = "SEMA's edges and structure branch, taken away after training"
-    if _has_structure(context.network):
+    if context.network.memory_attention.has_open_gates:
         return _varied(context, STRUCTURE, title)
     if not context.runs.checkpoint.is_file():
         raise ValueError(
@@ -64,12 +64,12 @@ def structure(context: Context) -> Outcome:
         )
     groups: dict[str, list[Measured]] = {}
     for seed in range(1, context.runs.seeds + 1):
-        for measured in structure_run(context, seed):
+        for measured in _structure_run(context, seed):
             groups.setdefault(measured.label, []).append(measured)
     return _titled(seed_rows(groups), f"{title}: {context.runs.steps} steps from the same start")
 
 
-def structure_run(context: Context, seed: int) -> list[Measured]:
+def _structure_run(context: Context, seed: int) -> list[Measured]:
     """One seed's networks, trained with a structure branch, with one that its loss does not teach, and without: as they
     are, and with parts taken away."""
 
@@ -84,12 +84,6 @@ def structure_run(context: Context, seed: int) -> list[Measured]:
     conditions["its loss left out, structure off"] = variants.without_structure(untaught)
     conditions["trained without it"] = without
     return [measure(label, network, context.seen) for label, network in conditions.items()]
-
-
-def _has_structure(network: RobotSeg) -> bool:
-    attention = copy.deepcopy(network.memory_attention)
-    attention.without_closed_gates()
-    return attention.uses_edges
 
 
 def object_tokens(context: Context) -> Outcome:

@@ -46,7 +46,8 @@ class ShortRuns:
             initial_checkpoint=str(self.checkpoint),
             output=str(self.folder / f"{label.replace(' ', '_')}_{seed}"),
             seed=seed,
-            anew=structure_names(base.model) if structure else base.anew,
+            structure=base.structure or structure,
+            anew=(*base.anew, *(_structure_names(base.model) if structure else ())),
             schedule=schedule,
             losses=_with(base.losses, losses),
         )
@@ -74,7 +75,7 @@ class ShortRuns:
         return network
 
 
-def structure_names(model: str) -> tuple[str, ...]:
+def _structure_names(model: str) -> tuple[str, ...]:
     """Prefixes of the names of all that belongs to SEMA's structure branches."""
     layers = range(preset(model).attention_layers)
     return tuple(

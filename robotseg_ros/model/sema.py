@@ -217,6 +217,11 @@ class StructureEnhancedMemoryAssociator(nn.Module):
         self._layers()[-1].gated = False
 
     @property
+    def has_open_gates(self) -> bool:
+        """Whether any layer's structure branch has a strength."""
+        return any(bool(layer.structure_strength != 0) for layer in self._layers())
+
+    @property
     def uses_edges(self) -> bool:
         """Whether any layer has a structure branch that is not left out."""
         return any(layer.gated for layer in self._layers())

@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 
 from robotseg_ros.cli.main import main
 from robotseg_ros.dataset.clip import Frame
+from robotseg_ros.evaluation.protocol import ClipScore
 from robotseg_ros.experiments import variants
 from robotseg_ros.experiments.catalog import EXPERIMENTS
+from robotseg_ros.experiments.measure import Measured
 from robotseg_ros.experiments.report import over_runs
 from robotseg_ros.experiments.streams import covered, damaged, to_and_fro
 from robotseg_ros.model import PARTS, RobotSeg, build_network, model_info, preset, save_checkpoint
@@ -127,6 +129,14 @@ def test_each_experiment_has_its_conditions_in_a_table_and_a_plot(tmp_path, monk
     table = (out / name / "table.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in table[1:]] == rows
     assert cv2.imread(str(out / name / "plot.png")) is not None
+
+
+def test_j_by_frame_leaves_out_what_is_not_scored():
+    nan = float("nan")
+    clips = [
+        ClipScore(name, {"robot": np.array(j)}, {}) for name, j in (("a", [1.0, nan, nan]), ("b", [0.5, 0.25, nan]))
+    ]
+    np.testing.assert_array_equal(Measured("", clips).j_by_frame("robot"), [0.75, 0.25, nan])
 
 
 def test_a_figure_over_runs_says_how_they_differ():
